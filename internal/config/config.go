@@ -1,0 +1,220 @@
+// Package config holds the broker's configuration: its keys, their defaults and limits, and how they are read.
+//
+// The struct tags of [Config] are the only description of a key. From them come the reading of the file with its line
+// numbers, the names of environment variables, --set, the checks of ranges and the list that [Keys] returns:
+//
+//	yaml    the key's name
+//	doc     what it means, one sentence
+//	min,max the bounds of a number; without min it is 0, without max the type's largest value
+//	enum    the allowed values, separated by commas
+//	secret  "true": never printed; the key with _file appended names a file that holds the value
+package config
+
+// Config is the whole configuration. Use [Default] or [Load] to make one.
+type Config struct {
+	Node       Node                `yaml:"node"`
+	DataDir    string              `yaml:"data_dir" doc:"directory of everything that outlives the process"`
+	Durability Durability          `yaml:"durability" enum:"fsync,os,memory" doc:"when a message counts as stored: on disk, handed to the kernel, or in memory only"`
+	Listeners  map[string]Listener `yaml:"listeners"`
+	API        API                 `yaml:"api"`
+	MQTT       MQTT                `yaml:"mqtt"`
+	Session    Session             `yaml:"session"`
+	Storage    Storage             `yaml:"storage"`
+	Streams    map[string]Stream   `yaml:"streams"`
+	Logging    Logging             `yaml:"logging"`
+	Metrics    Metrics             `yaml:"metrics"`
+	Auth       Auth                `yaml:"auth"`
+	Limits     Limits              `yaml:"limits"`
+}
+
+// Node says who this broker is.
+type Node struct {
+	Name string `yaml:"name" doc:"name of this node; empty: the host's name"`
+}
+
+// Durability says when a message counts as stored.
+type Durability string
+
+// The kinds of durability.
+const (
+	DurabilityFsync  Durability = "fsync"
+	DurabilityOS     Durability = "os"
+	DurabilityMemory Durability = "memory"
+)
+
+// ListenerType is the transport of a listener.
+type ListenerType string
+
+// The types of listeners.
+const (
+	TCP  ListenerType = "tcp"
+	TLS  ListenerType = "tls"
+	WS   ListenerType = "ws"
+	WSS  ListenerType = "wss"
+	Unix ListenerType = "unix"
+)
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	Type                ListenerType `yaml:"type" enum:"tcp,tls,ws,wss,unix" doc:"transport; if left out, the listener's name where that is one of them"`
+	Bind                string       `yaml:"bind" doc:"host:port, or for unix a path"`
+	Path                string       `yaml:"path" doc:"ws, wss: path of the WebSocket; empty: /mqtt"`
+	CertFile            string       `yaml:"cert_file" doc:"tls, wss: certificate chain, PEM"`
+	KeyFile             string       `yaml:"key_file" doc:"tls, wss: private key, PEM"`
+	ClientCAFile        string       `yaml:"client_ca_file" doc:"tls, wss: authorities of client certificates, PEM"`
+	RequireClientCert   bool         `yaml:"require_client_cert" doc:"tls, wss: refuse clients without a valid certificate"`
+	MaxConnections      int          `yaml:"max_connections" max:"10000000" doc:"connections at the same time; 0: no limit"`
+	ProxyProtocol       bool         `yaml:"proxy_protocol" doc:"every connection begins with a PROXY protocol header, version 1 or 2"`
+	MountPoint          string       `yaml:"mount_point" doc:"prefix put before every topic of this listener's clients"`
+	AllowAnonymous      *bool        `yaml:"allow_anonymous" doc:"let clients in without credentials; empty: as auth.allow_anonymous"`
+	MaxPacketBytes      int64        `yaml:"max_packet_bytes" max:"268435460" doc:"largest packet taken from a client; 0: as mqtt.max_packet_bytes"`
+	AcceptRatePerSecond int          `yaml:"accept_rate_per_second" max:"10000000" doc:"new connections a second; 0: no limit"`
+}
+
+// API is the HTTP API.
+type API struct {
+	Bind  string `yaml:"bind" doc:"host:port of the HTTP API; empty: none"`
+	Admin Admin  `yaml:"admin"`
+}
+
+// Admin is the first user of the HTTP API.
+type Admin struct {
+	Username     string `yaml:"username" doc:"name of the administrator"`
+	Password     string `yaml:"password" secret:"true" doc:"password of the administrator; empty: made at the first start"`
+	PasswordFile string `yaml:"password_file" doc:"file that holds the password"`
+}
+
+// Overlap says what a client gets whose subscriptions match a message more than once.
+type Overlap string
+
+// The ways of overlapping subscriptions.
+const (
+	OverlapSingle Overlap = "single" // one copy, with the highest QoS and all subscription identifiers
+	OverlapEach   Overlap = "each"   // one copy a subscription
+)
+
+// SharedStrategy is how a shared subscription's group picks the member that gets a message.
+type SharedStrategy string
+
+// The strategies of shared subscriptions.
+const (
+	SharedRandom             SharedStrategy = "random"
+	SharedRoundRobin         SharedStrategy = "round_robin"
+	SharedRoundRobinPerGroup SharedStrategy = "round_robin_per_group"
+	SharedSticky             SharedStrategy = "sticky"
+	SharedLocal              SharedStrategy = "local"
+	SharedHashClientID       SharedStrategy = "hash_clientid"
+	SharedHashTopic          SharedStrategy = "hash_topic"
+	SharedLeastInflight      SharedStrategy = "least_inflight"
+)
+
+// V31Refusal is what happens to an MQTT 3.1 client's SUBSCRIBE that is refused: its SUBACK has no code that says so.
+type V31Refusal string
+
+// The ways to refuse a SUBSCRIBE of MQTT 3.1.
+const (
+	V31Grant V31Refusal = "grant" // say it was granted and deliver nothing
+	V31Close V31Refusal = "close" // close the connection
+)
+
+// MQTT are the limits and choices of the protocol.
+type MQTT struct {
+	ReceiveMaximum             int            `yaml:"receive_maximum" min:"1" max:"65535" doc:"unacknowledged QoS 1 and 2 messages that a client may send at a time"`
+	MaxPacketBytes             int64          `yaml:"max_packet_bytes" min:"64" max:"268435460" doc:"largest packet taken from a client"`
+	TopicAliasMaximum          int            `yaml:"topic_alias_maximum" max:"65535" doc:"topic aliases that a client may use; 0: none"`
+	TopicAliasOutboundMaximum  int            `yaml:"topic_alias_outbound_maximum" max:"65535" doc:"topic aliases used towards a client that allows them; 0: none"`
+	MaxQoS                     int            `yaml:"max_qos" max:"2" doc:"highest QoS that clients may publish with"`
+	RetainAvailable            bool           `yaml:"retain_available" doc:"keep retained messages"`
+	WildcardAvailable          bool           `yaml:"wildcard_available" doc:"allow + and # in topic filters"`
+	SharedAvailable            bool           `yaml:"shared_available" doc:"allow shared subscriptions"`
+	SubscriptionIDsAvailable   bool           `yaml:"subscription_ids_available" doc:"allow subscription identifiers"`
+	KeepAliveMaxSeconds        int            `yaml:"keep_alive_max_seconds" max:"65535" doc:"longest keep alive, told to MQTT 5 clients; 0: what the client asks for"`
+	ConnectTimeoutSeconds      int            `yaml:"connect_timeout_seconds" min:"1" max:"3600" doc:"time for a new connection to send CONNECT"`
+	Overlap                    Overlap        `yaml:"overlap" enum:"single,each" doc:"overlapping subscriptions of a client: one copy, or one a subscription"`
+	MaxTopicLevels             int            `yaml:"max_topic_levels" min:"1" max:"65536" doc:"levels of a topic name or filter"`
+	MaxTopicBytes              int            `yaml:"max_topic_bytes" min:"1" max:"65535" doc:"length of a topic name or filter"`
+	MaxClientIDBytes           int            `yaml:"max_client_id_bytes" min:"23" max:"65535" doc:"length of a client id"`
+	SharedStrategy             SharedStrategy `yaml:"shared_strategy" enum:"random,round_robin,round_robin_per_group,sticky,local,hash_clientid,hash_topic,least_inflight" doc:"how a shared subscription picks the member"`
+	ExclusiveAvailable         bool           `yaml:"exclusive_available" doc:"allow $exclusive/<topic>, which admits one subscriber"`
+	DelayedAvailable           bool           `yaml:"delayed_available" doc:"allow $delayed/<seconds>/<topic>"`
+	DelayedMaxSeconds          int64          `yaml:"delayed_max_seconds" min:"1" max:"4294967" doc:"longest delay of a $delayed message"`
+	SysIntervalSeconds         int            `yaml:"sys_interval_seconds" max:"86400" doc:"time between two publications of $SYS topics; 0: none"`
+	RefuseV31Subscribe         V31Refusal     `yaml:"refuse_v31_subscribe" enum:"grant,close" doc:"a refused SUBSCRIBE of MQTT 3.1: pretend to grant it, or close the connection"`
+	MaxSubscriptionsPerSession int            `yaml:"max_subscriptions_per_session" max:"100000000" doc:"subscriptions of one client; 0: no limit"`
+	OutBufferMaxBytes          int64          `yaml:"out_buffer_max_bytes" min:"4096" max:"1073741824" doc:"bytes waiting for a slow connection before QoS 0 is dropped and QoS 1 and 2 wait in the session"`
+}
+
+// OnFull says what happens to a message for a session whose queue is full.
+type OnFull string
+
+// The choices of a full queue.
+const (
+	DropOldest OnFull = "drop_oldest"
+	Reject     OnFull = "reject"
+)
+
+// Session are the limits of sessions.
+type Session struct {
+	ExpiryMaxSeconds    int64  `yaml:"expiry_max_seconds" max:"4294967295" doc:"longest life of a session without a connection; 0: no limit"`
+	ExpiryV3Seconds     int64  `yaml:"expiry_v3_seconds" max:"4294967295" doc:"the same for MQTT 3.x clients with clean session 0; 0: no limit"`
+	QueueMaxMessages    int64  `yaml:"queue_max_messages" max:"1000000000000" doc:"messages waiting for a client; 0: no limit"`
+	QueueMaxBytes       int64  `yaml:"queue_max_bytes" max:"1000000000000000" doc:"bytes waiting for a client; 0: no limit"`
+	OnFull              OnFull `yaml:"on_full" enum:"drop_oldest,reject" doc:"a full queue drops its oldest message, or refuses the new one"`
+	QueueQoS0           bool   `yaml:"queue_qos0" doc:"queue QoS 0 messages for clients that are away"`
+	InFlightMax         int    `yaml:"in_flight_max" min:"1" max:"65535" doc:"unacknowledged QoS 1 and 2 messages sent to a client at a time"`
+	QueueMemoryMessages int    `yaml:"queue_memory_messages" min:"1" max:"100000000" doc:"messages waiting in memory for a client whose session ends with its connection"`
+}
+
+// Storage are the limits of the log.
+type Storage struct {
+	MaxBytes    int64 `yaml:"max_bytes" doc:"size of the data directory, past which messages are refused; 0: no limit"`
+	KeepSeconds int64 `yaml:"keep_seconds" doc:"keep delivered messages for so long; 0: not at all"`
+	KeepBytes   int64 `yaml:"keep_bytes" doc:"keep so many bytes of delivered messages; 0: none"`
+}
+
+// Stream is a named history of the messages that its filters match.
+type Stream struct {
+	Filters     []string `yaml:"filters" doc:"topic filters"`
+	KeepSeconds int64    `yaml:"keep_seconds" doc:"age of the oldest message; 0: no limit"`
+	KeepBytes   int64    `yaml:"keep_bytes" doc:"size; 0: no limit"`
+	LastValue   bool     `yaml:"last_value" doc:"keep only the last message of each topic"`
+}
+
+// Logging is where and how much is logged: to standard error.
+type Logging struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"least severity that is logged"`
+	Format string `yaml:"format" enum:"text,json" doc:"form of a line"`
+}
+
+// Metrics is the endpoint for Prometheus.
+type Metrics struct {
+	Bind           string `yaml:"bind" doc:"host:port of a metrics endpoint of its own; empty: only on the API's"`
+	AllowAnonymous bool   `yaml:"allow_anonymous" doc:"serve metrics without credentials"`
+}
+
+// DenyAction is what happens to a PUBLISH of MQTT 3.x that is not allowed: its PUBACK has no code that says so.
+type DenyAction string
+
+// The answers to a PUBLISH that is not allowed.
+const (
+	DenyAckAndDrop DenyAction = "ack_and_drop"
+	DenyDisconnect DenyAction = "disconnect"
+)
+
+// Auth says who may do what.
+type Auth struct {
+	AllowAnonymous *bool      `yaml:"allow_anonymous" doc:"let clients in without credentials; empty: on loopback and unix listeners only"`
+	PasswordFile   string     `yaml:"password_file" doc:"users and password hashes"`
+	ACLFile        string     `yaml:"acl_file" doc:"which user may publish and subscribe where"`
+	DenyAction     DenyAction `yaml:"deny_action" enum:"ack_and_drop,disconnect" doc:"MQTT 3.x: a PUBLISH that is not allowed is acknowledged and dropped, or ends the connection"`
+}
+
+// Limits are those of the whole broker.
+type Limits struct {
+	MaxConnections      int   `yaml:"max_connections" max:"100000000" doc:"connections at the same time; 0: no limit"`
+	MaxSessions         int   `yaml:"max_sessions" max:"100000000" doc:"sessions, connected or not; 0: no limit"`
+	MaxSubscriptions    int   `yaml:"max_subscriptions" max:"1000000000" doc:"subscriptions of all clients; 0: no limit"`
+	MaxRetainedMessages int   `yaml:"max_retained_messages" max:"1000000000" doc:"retained messages; 0: no limit"`
+	MaxRetainedBytes    int64 `yaml:"max_retained_bytes" doc:"bytes of retained messages; 0: no limit"`
+	MemoryMaxBytes      int64 `yaml:"memory_max_bytes" doc:"bytes of queued messages and buffers of all clients; 0: no limit"`
+}

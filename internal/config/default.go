@@ -1,0 +1,56 @@
+package config
+
+// Default returns the built-in configuration, which the config.yaml at the root of the project spells out.
+func Default() *Config {
+	return &Config{
+		DataDir:    "./data",
+		Durability: DurabilityFsync,
+		Listeners: map[string]Listener{
+			"tcp": {Type: TCP, Bind: "127.0.0.1:1883"},
+			"ws":  {Type: WS, Bind: "127.0.0.1:8083", Path: defaultPath},
+		},
+		API:     API{Bind: "127.0.0.1:18083", Admin: Admin{Username: "admin"}},
+		MQTT:    defaultMQTT(),
+		Session: defaultSession(),
+		Streams: map[string]Stream{},
+		Logging: Logging{Level: "info", Format: "text"},
+		Auth:    Auth{DenyAction: DenyAckAndDrop},
+	}
+}
+
+func defaultMQTT() MQTT {
+	return MQTT{
+		ReceiveMaximum:            1024,
+		MaxPacketBytes:            1 << 20,
+		TopicAliasMaximum:         64,
+		TopicAliasOutboundMaximum: 16,
+		MaxQoS:                    2,
+		RetainAvailable:           true,
+		WildcardAvailable:         true,
+		SharedAvailable:           true,
+		SubscriptionIDsAvailable:  true,
+		ConnectTimeoutSeconds:     5,
+		Overlap:                   OverlapSingle,
+		MaxTopicLevels:            128,
+		MaxTopicBytes:             65535,
+		MaxClientIDBytes:          65535,
+		SharedStrategy:            SharedRoundRobin,
+		ExclusiveAvailable:        true,
+		DelayedAvailable:          true,
+		DelayedMaxSeconds:         4_294_967,
+		SysIntervalSeconds:        10,
+		RefuseV31Subscribe:        V31Grant,
+		OutBufferMaxBytes:         1 << 20,
+	}
+}
+
+func defaultSession() Session {
+	return Session{
+		ExpiryMaxSeconds:    604_800,
+		ExpiryV3Seconds:     604_800,
+		QueueMaxBytes:       1 << 30,
+		OnFull:              DropOldest,
+		InFlightMax:         1024,
+		QueueMemoryMessages: 1000,
+	}
+}

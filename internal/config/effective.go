@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Local reports whether only this machine reaches the listener.
+func (ln Listener) Local() bool {
+	if ln.Type == Unix {
+		return true
+	}
+	host, _, err := net.SplitHostPort(ln.Bind)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// AnonymousAllowed reports whether clients of a listener may connect without credentials: the listener's own value wins
+// over that of auth. Without either it is so where only this machine connects, or clients have proved a certificate.
+func (c *Config) AnonymousAllowed(ln Listener) bool {
+	switch {
+	case ln.AllowAnonymous != nil:
+		return *ln.AllowAnonymous
+	case c.Auth.AllowAnonymous != nil:
+		return *c.Auth.AllowAnonymous
+	}
+	return ln.Local() || ln.RequireClientCert
+}
+
+// PacketLimit returns the largest packet that a listener takes, in bytes.
+func (c *Config) PacketLimit(ln Listener) int64 {
+	if ln.MaxPacketBytes > 0 {
+		return ln.MaxPacketBytes
+	}
+	return c.MQTT.MaxPacketBytes
+}
+
+// EffectiveDurability is what this version does, whatever is configured: its only storage engine is the one in memory.
+func (c *Config) EffectiveDurability() Durability { return DurabilityMemory }
+
+// NotYet returns the keys that are set to something else than their default and have no effect in this version.
+// Keys without which the broker would be less safe than asked for are not among them: Load refuses those.
+func (c *Config) NotYet() []string {
+	d := Default()
+	var keys []string
+	for _, k := range []struct {
+		key       string
+		set, none any
+	}{
+		{"api", c.API, d.API},
+		{"metrics", c.Metrics, d.Metrics},
+		{"storage", c.Storage, d.Storage},
+		{"streams", len(c.Streams), len(d.Streams)},
+	} {
+		if k.set != k.none {
+			keys = append(keys, k.key)
+		}
+	}
+	return keys
+}
+
+const masked = "********"
+
+// YAML returns the configuration as a file would say it, with secrets masked.
+func (c *Config) YAML() ([]byte, error) {
+	safe := *c
+	maskSecrets(reflect.ValueOf(&safe).Elem())
+	text, err := yaml.Marshal(&safe)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the configuration: %w", err)
+	}
+	return text, nil
+}
+
+// maskSecrets works on a copy; secrets lie in structs, never behind a map or pointer that the copy would share.
+func maskSecrets(section reflect.Value) {
+	for _, f := range fieldsOf(section.Type()) {
+		v := section.Field(f.index)
+		switch {
+		case v.Kind() == reflect.Struct:
+			maskSecrets(v)
+		case f.secret && v.String() != "":
+			v.SetString(masked)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Sources are where a configuration comes from; each overrides those before it. All may be empty.
+type Sources struct {
+	File    string   // path of a YAML file
+	Environ []string // as os.Environ returns it; only names that begin with BARID_ count
+	Sets    []string // path.to.key=value, as given to --set
+}
+
+// Warning is something odd that does not keep the broker from starting.
+type Warning struct {
+	Where string // the file and line, or the environment variable
+	Text  string
+}
+
+// String returns the warning as one line.
+func (w Warning) String() string { return w.Where + ": " + w.Text }
+
+// Load reads the configuration: the built-in defaults, then the file, the environment and --set. It returns all
+// problems at once, joined; each is an [*Error].
+func Load(s Sources) (*Config, []Warning, error) {
+	l := &loader{cfg: Default(), origin: map[string]place{}}
+	if s.File != "" {
+		text, err := os.ReadFile(s.File)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the configuration: %w", err)
+		}
+		l.file(s.File, text)
+	}
+	l.environ(s.Environ)
+	l.sets(s.Sets)
+	l.complete()
+	l.secrets()
+	if len(l.errs) == 0 {
+		l.check() // rules between keys: only about values that are good by themselves
+	}
+	if len(l.errs) > 0 {
+		return nil, l.warnings, errors.Join(l.errs...)
+	}
+	return l.cfg, l.warnings, nil
+}
+
+// loader gathers the configuration from its sources, and what is wrong with them.
+type loader struct {
+	cfg      *Config
+	origin   map[string]place // where each key that any source names was last set
+	warnings []Warning
+	errs     []error
+}
+
+// place is where a value was set.
+type place struct {
+	file string
+	line int    // of file, from 1; 0: no line
+	name string // the environment variable or --set argument; empty for a file
+}
+
+func (p place) String() string {
+	switch {
+	case p.name != "":
+		return p.name
+	case p.line > 0:
+		return fmt.Sprintf("%s:%d", p.file, p.line)
+	}
+	return p.file
+}
+
+// fail notes a problem with key, at p.
+func (l *loader) fail(p place, key, format string, args ...any) {
+	l.errs = append(l.errs, &Error{File: p.file, Line: p.line, Source: p.name, Key: key, Problem: fmt.Sprintf(format, args...)})
+}
+
+// failKey notes a problem with the value that key has, wherever it was set.
+func (l *loader) failKey(key, format string, args ...any) {
+	l.fail(l.origin[key], key, format, args...)
+}
+
+// Error is one thing that is wrong with a configuration.
+type Error struct {
+	File    string // empty if no file is to blame
+	Line    int    // 0 if no line is
+	Source  string // the environment variable or the --set argument to blame
+	Key     string // path of the key, levels separated by dots
+	Problem string // what is wrong and what would be right
+}
+
+// Error returns the problem as file:line: key: what is wrong.
+func (e *Error) Error() string {
+	text := e.Problem
+	if e.Key != "" {
+		text = e.Key + ": " + text
+	}
+	if where := (place{file: e.File, line: e.Line, name: e.Source}).String(); where != "" {
+		text = where + ": " + text
+	}
+	return text
+}
