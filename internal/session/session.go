@@ -6,8 +6,6 @@
 package session
 
 import (
-	"time"
-
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -15,9 +13,9 @@ import (
 // Options are a session's limits, fixed for its life.
 type Options struct {
 	ReceiveMaximum int   // unacknowledged QoS 1 and 2 PUBLISH packets that the client may have under way to us
-	InFlightMax    int   // the same towards the client, where its own receive maximum does not say less
-	QueueMax       int   // messages waiting to be sent
-	QueueMaxBytes  int64 // their payloads, topics and properties
+	InFlightMax    int   // the same towards the client, where its own receive maximum does not say less; 0: 65,535 for either
+	QueueMax       int   // messages waiting to be sent; 0: no limit
+	QueueMaxBytes  int64 // their payloads, topics and properties, and 128 bytes each for holding them; 0: no limit
 }
 
 // Connection is what a session must know of the connection that it is attached to.
@@ -68,4 +66,71 @@ type Send struct {
 	Dup      bool
 	Delivery Delivery
 	Reason   message.DropReason
+}
+
+// InFlight is a delivery with a packet identifier, on its way to the client.
+type InFlight struct {
+	PacketID uint16
+	Released bool // QoS 2: the client's PUBREC was seen, so PUBREL is what it gets from now on
+	Delivery Delivery
+}
+
+// maxPacketID is the highest packet identifier, and so the most that can be in flight.
+const maxPacketID = 65_535
+
+// Session is one client's protocol state. It is not safe for concurrent use.
+type Session struct {
+	opts     Options
+	conn     Connection
+	attached bool
+	window   int // deliveries that may be unacknowledged on this connection
+
+	in  inbound
+	out inFlight
+	q   queue
+}
+
+// New returns a session without a connection.
+func New(o Options) *Session {
+	o.ReceiveMaximum = orMax(o.ReceiveMaximum)
+	o.InFlightMax = orMax(o.InFlightMax)
+	return &Session{opts: o}
+}
+
+// orMax reads a limit on packets under way: out of range means as many as there are packet identifiers.
+func orMax(n int) int {
+	if n <= 0 || n > maxPacketID {
+		return maxPacketID
+	}
+	return n
+}
+
+// Attach gives the session a new connection. All that is in flight is due again, in its original order and with its
+// original packet identifiers. QoS 2 identifiers of the client stay; its quota starts afresh, since neither side
+// carries a quota over to a new connection (MQTT 5, section 4.9).
+func (s *Session) Attach(c Connection) {
+	s.conn, s.attached = c, true
+	s.window = min(orMax(c.ReceiveMaximum), s.opts.InFlightMax)
+	s.in.restartQuota()
+	s.out.allDue()
+}
+
+// Detach says that the connection is gone. It returns, and forgets, what the queue still held, in order; what becomes of
+// it is for the owner to say: go back to where it came from, or drop it. What is in flight stays.
+func (s *Session) Detach() (unsent []Delivery) {
+	unsent = s.q.drain()
+	s.attached = false
+	s.Trim()
+	return unsent
+}
+
+// Attached reports whether the session has a connection.
+func (s *Session) Attached() bool { return s.attached }
+
+// Trim gives back memory that the session has grown and does not use now. Nothing else about it changes. A busy session
+// would only grow it again, so call it for sessions that have been quiet for a while.
+func (s *Session) Trim() {
+	s.in.ids.trim()
+	s.out.trim()
+	s.q.trim()
 }

@@ -1,0 +1,191 @@
+package session
+
+// inFlight holds the deliveries that have a packet identifier. They are a doubly linked list in the order of their first
+// transmission, laid out in one slice whose free slots are reused, with a table from identifier to slot.
+type inFlight struct {
+	slots       []flight
+	free        uint16 // the first free slot, linked by next
+	first, last uint16
+	n           int
+	ids         idTable
+
+	lastID uint16 // the identifier assigned last
+	due    int    // how many are to be sent again on this connection
+	dueRel int    // how many of them as PUBREL
+	// Where the search for the next one that is due goes on: in order, and ahead of it among PUBREL only.
+	cursor, relCursor uint16
+}
+
+type flight struct {
+	Delivery
+	id         uint16
+	prev, next uint16
+	released   bool
+	due        bool
+}
+
+// none is the link that leads nowhere. There are at most 65,535 deliveries in flight, in slots 0 to 65,534. The links
+// of an empty inFlight are not read before ready has set them.
+const none = 0xFFFF
+
+// ready prepares an inFlight that has no slots.
+func (f *inFlight) ready() {
+	if f.slots == nil {
+		f.free, f.first, f.last, f.cursor, f.relCursor = none, none, none, none, none
+	}
+}
+
+// nextID returns the next packet identifier that is not in use. There must be one.
+func (f *inFlight) nextID() uint16 {
+	for {
+		f.lastID++
+		if f.lastID == 0 {
+			f.lastID = 1
+		}
+		if _, used := f.ids.get(f.lastID); !used {
+			return f.lastID
+		}
+	}
+}
+
+// add puts a delivery behind all others.
+func (f *inFlight) add(id uint16, d Delivery) *flight {
+	f.ready()
+	i := f.free
+	if i == none {
+		i = uint16(len(f.slots))
+		f.slots = append(f.slots, flight{})
+	} else {
+		f.free = f.slots[i].next
+	}
+	f.slots[i] = flight{Delivery: d, id: id, prev: f.last, next: none}
+	if f.last == none {
+		f.first = i
+	} else {
+		f.slots[f.last].next = i
+	}
+	f.last = i
+	f.n++
+	f.ids.set(id, i)
+	return &f.slots[i]
+}
+
+// get returns what is in flight under id, or nil.
+func (f *inFlight) get(id uint16) *flight {
+	i, ok := f.ids.get(id)
+	if !ok {
+		return nil
+	}
+	return &f.slots[i]
+}
+
+// remove forgets what is in flight under id, which must be there, and returns it.
+func (f *inFlight) remove(id uint16) Delivery {
+	i, _ := f.ids.get(id)
+	e := &f.slots[i]
+	f.sent(e)
+	f.unlink(i)
+	f.ids.remove(id)
+	f.n--
+	d := e.Delivery
+	*e = flight{next: f.free}
+	f.free = i
+	return d
+}
+
+func (f *inFlight) unlink(i uint16) {
+	e := &f.slots[i]
+	if e.prev == none {
+		f.first = e.next
+	} else {
+		f.slots[e.prev].next = e.next
+	}
+	if e.next == none {
+		f.last = e.prev
+	} else {
+		f.slots[e.next].prev = e.prev
+	}
+	if f.cursor == i {
+		f.cursor = e.next
+	}
+	if f.relCursor == i {
+		f.relCursor = e.next
+	}
+}
+
+// allDue makes everything due on a new connection.
+func (f *inFlight) allDue() {
+	f.ready()
+	f.due, f.dueRel = f.n, 0
+	f.cursor, f.relCursor = f.first, f.first
+	for i := f.cursor; i != none; i = f.slots[i].next {
+		e := &f.slots[i]
+		e.due = true
+		if e.released {
+			f.dueRel++
+		}
+	}
+}
+
+// sent says that e is due no more.
+func (f *inFlight) sent(e *flight) {
+	if !e.due {
+		return
+	}
+	e.due = false
+	f.due--
+	if e.released {
+		f.dueRel--
+	}
+}
+
+// outstanding is how many were sent on this connection and are not acknowledged.
+func (f *inFlight) outstanding() int { return f.n - f.due }
+
+// nextDue returns the first that is due, or nil if none is that may go now. A PUBLISH packet needs room in the window. A
+// PUBREL packet does not, and passes those that wait for room [MQTT-3.3.4-9].
+func (f *inFlight) nextDue(room bool) *flight {
+	if f.due == 0 {
+		return nil
+	}
+	for !f.slots[f.cursor].due {
+		f.cursor = f.slots[f.cursor].next
+	}
+	if e := &f.slots[f.cursor]; room || e.released {
+		return e
+	}
+	if f.dueRel == 0 {
+		return nil
+	}
+	for e := &f.slots[f.relCursor]; !e.due || !e.released; e = &f.slots[f.relCursor] {
+		f.relCursor = e.next
+	}
+	return &f.slots[f.relCursor]
+}
+
+// trim makes the slots as few as what is in flight allows.
+func (f *inFlight) trim() {
+	switch {
+	case f.n == 0:
+		f.slots = nil
+		f.ready()
+	case f.n <= cap(f.slots)/2:
+		f.compact()
+	}
+	f.ids.trim()
+}
+
+// compact lays the deliveries out afresh, one after the other.
+func (f *inFlight) compact() {
+	slots := make([]flight, 0, f.n)
+	for i := f.first; i != none; i = f.slots[i].next {
+		at := uint16(len(slots))
+		slots = append(slots, f.slots[i])
+		slots[at].prev, slots[at].next = at-1, at+1
+		f.ids.set(slots[at].id, at)
+	}
+	f.slots, f.free = slots, none
+	f.first, f.last = 0, uint16(f.n-1)
+	slots[f.first].prev, slots[f.last].next = none, none
+	f.cursor, f.relCursor = f.first, f.first // those before the old cursors are not due and are passed again
+}
