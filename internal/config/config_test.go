@@ -1,9 +1,14 @@
 package config
 
 import (
+	"os"
 	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 )
+
+const shipped = "../../config.yaml"
 
 func TestLoadOfNothingIsDefault(t *testing.T) {
 	got, warnings, err := Load(Sources{})
@@ -12,5 +17,148 @@ func TestLoadOfNothingIsDefault(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, Default()) {
 		t.Errorf("Load of nothing: got %+v, want the defaults", got)
+	}
+}
+
+// The shipped file is documentation that must not lie.
+func TestShippedFileIsDefault(t *testing.T) {
+	got, warnings, err := Load(Sources{File: shipped})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load: %v, warnings %v", err, warnings)
+	}
+	if !reflect.DeepEqual(got, Default()) {
+		t.Errorf("the shipped file says\n%+v\nand the defaults are\n%+v", got, Default())
+	}
+}
+
+func TestShippedFileNamesEveryKey(t *testing.T) {
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys() {
+		name := k.Path[strings.LastIndexByte(k.Path, '.')+1:]
+		if !regexp.MustCompile(`(^|[\s{,#])` + name + `:`).Match(text) {
+			t.Errorf("the file does not mention %s", k.Path)
+		}
+	}
+}
+
+// What Keys says of a default must be allowed by what it says of limits.
+func TestKeysAreCompleteAndTheirDefaultsAllowed(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range Keys() {
+		if k.Doc == "" {
+			t.Errorf("%s has no doc", k.Path)
+		}
+		if seen[k.Path] {
+			t.Errorf("%s is there twice", k.Path)
+		}
+		seen[k.Path] = true
+		if strings.Contains(k.Path, "<name>") || k.Default == "" {
+			continue
+		}
+		if _, _, err := Load(Sources{Sets: []string{k.Path + "=" + k.Default}}); err != nil {
+			t.Errorf("its own default is refused: %v", err)
+		}
+	}
+	for _, path := range []string{"durability", "listeners.<name>.bind", "api.admin.password", "streams.<name>.filters", "mqtt.max_qos"} {
+		if !seen[path] {
+			t.Errorf("Keys does not list %s", path)
+		}
+	}
+}
+
+func TestEffectiveFileLoadsToTheSame(t *testing.T) {
+	yes := true
+	want := Default()
+	want.Listeners["office-lan"] = Listener{Type: TCP, Bind: "0.0.0.0:2883", AllowAnonymous: &yes, MountPoint: "office/"}
+	want.MQTT.MaxQoS = 1
+	want.Streams["s"] = Stream{Filters: []string{"a/#", "b"}}
+	text, err := want.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := Load(Sources{File: writeFile(t, string(text))})
+	if err != nil {
+		t.Fatalf("Load: %v\n%s", err, text)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestSecretsAreMaskedAndTheOriginalKept(t *testing.T) {
+	c := Default()
+	c.API.Admin.Password = "hunter2"
+	text, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), masked) {
+		t.Errorf("the password is not masked:\n%s", text)
+	}
+	if c.API.Admin.Password != "hunter2" {
+		t.Error("masking changed the configuration itself")
+	}
+}
+
+func TestNotYet(t *testing.T) {
+	for _, tt := range []struct{ set, want string }{
+		{"mqtt.max_qos=1", ""},
+		{"api.bind=127.0.0.1:9999", "api"},
+		{"metrics.bind=127.0.0.1:9999", "metrics"},
+		{"storage.max_bytes=1", "storage"},
+		{"streams.s.filters=a", "streams"},
+	} {
+		c, _, err := Load(Sources{Sets: []string{tt.set}})
+		if err != nil {
+			t.Errorf("%s: %v", tt.set, err)
+			continue
+		}
+		if got := strings.Join(c.NotYet(), " "); got != tt.want {
+			t.Errorf("%s: NotYet: got %q, want %q", tt.set, got, tt.want)
+		}
+	}
+}
+
+func TestAnonymousAllowed(t *testing.T) {
+	yes, no := true, false
+	local, lan := Listener{Type: TCP, Bind: "127.0.0.1:1"}, Listener{Type: TCP, Bind: "0.0.0.0:1"}
+	with := func(ln Listener, allow *bool) Listener { ln.AllowAnonymous = allow; return ln }
+	for _, tt := range []struct {
+		name string
+		auth *bool
+		ln   Listener
+		want bool
+	}{
+		{"loopback by default", nil, local, true},
+		{"localhost by default", nil, Listener{Type: WS, Bind: "localhost:1"}, true},
+		{"IPv6 loopback by default", nil, Listener{Type: TCP, Bind: "[::1]:1"}, true},
+		{"unix by default", nil, Listener{Type: Unix, Bind: "/run/barid"}, true},
+		{"network by default", nil, lan, false},
+		{"every address by default", nil, Listener{Type: TCP, Bind: ":1"}, false},
+		{"a name that is not localhost", nil, Listener{Type: TCP, Bind: "localhost.example.org:1"}, false},
+		{"network with client certificates", nil, Listener{Type: TLS, Bind: "0.0.0.0:1", RequireClientCert: true}, true},
+		{"auth allows", &yes, lan, true},
+		{"auth forbids", &no, local, false},
+		{"the listener wins, allowing", &no, with(lan, &yes), true},
+		{"the listener wins, forbidding", &yes, with(local, &no), false},
+	} {
+		c := Default()
+		c.Auth.AllowAnonymous = tt.auth
+		if got := c.AnonymousAllowed(tt.ln); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestPacketLimit(t *testing.T) {
+	c := Default()
+	if got := c.PacketLimit(Listener{}); got != c.MQTT.MaxPacketBytes {
+		t.Errorf("without its own limit: got %d, want %d", got, c.MQTT.MaxPacketBytes)
+	}
+	if got := c.PacketLimit(Listener{MaxPacketBytes: 100}); got != 100 {
+		t.Errorf("with its own limit: got %d, want 100", got)
 	}
 }

@@ -18,13 +18,25 @@ func (l *loader) file(name string, text []byte) {
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return // nothing but comments
 	} else if err != nil {
-		l.fail(place{file: name}, "", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		l.syntax(name, err)
 		return
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		l.fail(place{file: name, line: more.Line}, "", "a second YAML document: only one is read")
 	}
 	l.section(name, doc.Content[0], reflect.ValueOf(l.cfg).Elem(), "")
+}
+
+// syntax notes that a file is not YAML. The parser says the line in its text only.
+func (l *loader) syntax(name string, err error) {
+	at, text := place{file: name}, strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if number, problem, ok := strings.Cut(rest, ": "); ok {
+			at.line, _ = strconv.Atoi(number)
+			text = problem
+		}
+	}
+	l.fail(at, "", "not YAML: %s", text)
 }
 
 // section reads the mapping n into v, a struct whose keys have the path prefix.
@@ -44,9 +56,7 @@ func (l *loader) section(file string, n *yaml.Node, v reflect.Value, prefix stri
 // mapping calls fn for each key of the mapping n. Nothing at all, as in a section whose keys are all comments, is an
 // empty mapping.
 func (l *loader) mapping(file string, n *yaml.Node, path string, fn func(key, value *yaml.Node)) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = resolve(n)
 	if isNull(n) {
 		return
 	}
@@ -68,9 +78,7 @@ func (l *loader) mapping(file string, n *yaml.Node, path string, fn func(key, va
 
 // value reads n into v, the value of the key f.
 func (l *loader) value(file string, n *yaml.Node, v reflect.Value, f *field, path string) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
+	n = resolve(n)
 	at := place{file: file, line: n.Line}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -130,6 +138,7 @@ func (l *loader) list(file string, n *yaml.Node, v reflect.Value, path string) {
 	}
 	list := []string{}
 	for _, item := range items {
+		item = resolve(item)
 		if item.Kind != yaml.ScalarNode || isNull(item) {
 			l.fail(place{file: file, line: item.Line}, path, "%s where a list of strings belongs", describe(item))
 			return
@@ -137,6 +146,14 @@ func (l *loader) list(file string, n *yaml.Node, v reflect.Value, path string) {
 		list = append(list, item.Value)
 	}
 	v.Set(reflect.ValueOf(list))
+}
+
+// resolve returns the node that an alias stands for, or else n.
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Sources are where a configuration comes from; each overrides those before it. All may be empty.
@@ -58,7 +59,7 @@ type loader struct {
 type place struct {
 	file string
 	line int    // of file, from 1; 0: no line
-	name string // the environment variable or --set argument; empty for a file
+	name string // the environment variable or --set; empty for a file
 }
 
 func (p place) String() string {
@@ -76,16 +77,29 @@ func (l *loader) fail(p place, key, format string, args ...any) {
 	l.errs = append(l.errs, &Error{File: p.file, Line: p.line, Source: p.name, Key: key, Problem: fmt.Sprintf(format, args...)})
 }
 
-// failKey notes a problem with the value that key has, wherever it was set.
+// failKey notes a problem with the value that key has, wherever it was set: the key itself, or the nearest section
+// around it that any source names.
 func (l *loader) failKey(key, format string, args ...any) {
-	l.fail(l.origin[key], key, format, args...)
+	around := key
+	for {
+		if at, ok := l.origin[around]; ok {
+			l.fail(at, key, format, args...)
+			return
+		}
+		dot := strings.LastIndexByte(around, '.')
+		if dot < 0 {
+			l.fail(place{}, key, format, args...)
+			return
+		}
+		around = around[:dot]
+	}
 }
 
 // Error is one thing that is wrong with a configuration.
 type Error struct {
 	File    string // empty if no file is to blame
 	Line    int    // 0 if no line is
-	Source  string // the environment variable or the --set argument to blame
+	Source  string // the environment variable or the --set to blame, without its value
 	Key     string // path of the key, levels separated by dots
 	Problem string // what is wrong and what would be right
 }
@@ -93,7 +107,7 @@ type Error struct {
 // Error returns the problem as file:line: key: what is wrong.
 func (e *Error) Error() string {
 	text := e.Problem
-	if e.Key != "" {
+	if e.Key != "" && e.Source != setPrefix+e.Key {
 		text = e.Key + ": " + text
 	}
 	if where := (place{file: e.File, line: e.Line, name: e.Source}).String(); where != "" {

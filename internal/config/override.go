@@ -7,7 +7,10 @@ import (
 	"strings"
 )
 
-const envPrefix = "BARID_"
+const (
+	envPrefix = "BARID_"
+	setPrefix = "--set "
+)
 
 // serviceVariable matches what Kubernetes puts into the environment of every pod of a namespace that has a service
 // called barid or barid-<something>.
@@ -35,8 +38,8 @@ func (l *loader) environ(environ []string) {
 // sets applies the arguments of --set, in their order.
 func (l *loader) sets(sets []string) {
 	for _, set := range sets {
-		at := place{name: "--set " + set}
 		key, text, ok := strings.Cut(set, "=")
+		at := place{name: setPrefix + key} // not the value: it may be a secret
 		if !ok {
 			l.fail(at, "", "give it as path.to.key=value")
 			continue
