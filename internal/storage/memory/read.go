@@ -97,15 +97,18 @@ func (e *Engine) Scan(ctx context.Context, prefix []byte) iter.Seq2[storage.KV, 
 				yield(storage.KV{}, err)
 				return
 			}
+			more := len(batch) == scanBatch
+			if more {
+				from = string(batch[scanBatch-1].Key) + "\x00" // before the key is the caller's
+			}
 			for _, kv := range batch {
 				if !yield(kv, nil) {
 					return
 				}
 			}
-			if len(batch) < scanBatch {
+			if !more {
 				return
 			}
-			from = string(batch[len(batch)-1].Key) + "\x00"
 		}
 	}
 }
