@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/barid-mqtt/barid/internal/config"
+)
+
+// printBanner says what has started, and how to open it to the network if only this machine can connect.
+func printBanner(w io.Writer, cfg *config.Config, open []listenerInfo, args []string) {
+	fmt.Fprintf(w, "Barid %s\n", Version())
+	for _, ln := range open {
+		fmt.Fprintf(w, "  %-11s %s\n", ln.Name, urlOf(ln, cfg.Listeners[ln.Name].Path))
+	}
+	fmt.Fprintf(w, "  %-11s %s\n", "API", "not in this version")
+	fmt.Fprintf(w, "  %-11s %s (this version writes nothing there)\n", "data", cfg.DataDir)
+	fmt.Fprintf(w, "  %-11s %s\n", "durability", durabilityLine(cfg))
+	if set := openingSet(cfg, open); set != "" {
+		fmt.Fprintf(w, "Only this machine can connect. To let everyone on the network in:\n  %s\n", openingCommand(args, set))
+	}
+}
+
+func durabilityLine(cfg *config.Config) string {
+	effective := cfg.EffectiveDurability()
+	line := string(effective) + ": nothing survives a restart"
+	if effective != cfg.Durability {
+		line += fmt.Sprintf("; %s is not in this version", cfg.Durability)
+	}
+	return line
+}
+
+// urlOf returns the URL that clients connect to.
+func urlOf(ln listenerInfo, path string) string {
+	switch config.ListenerType(ln.Type) {
+	case config.TLS:
+		return "mqtts://" + ln.Addr
+	case config.WS, config.WSS:
+		return ln.Type + "://" + ln.Addr + path
+	case config.Unix:
+		return "unix://" + ln.Addr
+	}
+	return "mqtt://" + ln.Addr
+}
+
+// openingSet returns the --set arguments that open the broker to the network, or nothing if it is open already.
+func openingSet(cfg *config.Config, open []listenerInfo) string {
+	set := ""
+	for _, ln := range open {
+		own := cfg.Listeners[ln.Name]
+		if !own.Local() {
+			return ""
+		}
+		if _, port, err := net.SplitHostPort(ln.Addr); err == nil && set == "" && own.Type == config.TCP {
+			set = fmt.Sprintf("--set listeners.%s.bind=0.0.0.0:%s --set auth.allow_anonymous=true", ln.Name, port)
+		}
+	}
+	return set
+}
+
+// openingCommand is the command that started this broker, with more arguments.
+func openingCommand(args []string, more string) string {
+	words := []string{programName()}
+	for _, arg := range args {
+		if strings.ContainsAny(arg, " \t\n\"'\\$`*?&|;<>()#~") || arg == "" {
+			arg = strconv.Quote(arg)
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(append(words, more), " ")
+}
+
+// programName is how the user called this program. What `go run` builds lies in a directory that goes with it.
+func programName() string {
+	if exe, err := os.Executable(); err == nil && strings.Contains(exe, "go-build") {
+		return "go run ."
+	}
+	return "barid"
+}

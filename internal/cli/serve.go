@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/config"
+)
+
+// stopTimeout is how long a graceful stop may take: less than the ten seconds after which supervisors kill.
+const stopTimeout = 9 * time.Second
+
+// server is what serve needs of a broker.
+type server interface {
+	Start() error
+	Listeners() []listenerInfo
+	Reload() error
+	Stop(ctx context.Context) error
+}
+
+// listenerInfo is one listener that is open.
+type listenerInfo struct {
+	Name string
+	Type string
+	Addr string // with the port that was really taken, where the configuration says 0
+}
+
+// serve runs the broker until a signal ends it.
+func serve(e *env, c *command, args []string) int {
+	fs, sources := sourceFlags(c, e.environ)
+	if status, done := e.parse(c, fs, args); done {
+		return status
+	}
+	signals := make(chan os.Signal, 4) // Notify drops what does not fit
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	cfg, warnings, err := config.Load(*sources)
+	if err != nil {
+		fmt.Fprintln(e.stderr, err)
+		return exitFailed
+	}
+	log := newLogger(e.stderr, cfg.Logging)
+	for _, w := range warnings {
+		log.Warn(w.Text, "source", w.Where)
+	}
+	for _, key := range cfg.NotYet() {
+		log.Warn("key has no effect in this version", "key", key)
+	}
+	b, err := newServer(cfg, log)
+	if err != nil {
+		return e.fail(c, err)
+	}
+	if err := b.Start(); err != nil {
+		return e.fail(c, err)
+	}
+	printBanner(e.stdout, cfg, b.Listeners(), args)
+	if err := untilStopped(e.ctx, b, signals, log); err != nil {
+		return e.fail(c, err)
+	}
+	return exitOK
+}
+
+// untilStopped serves until the first signal to stop, or the end of ctx, and then stops the broker. A second signal
+// abandons that.
+func untilStopped(ctx context.Context, b server, signals <-chan os.Signal, log *slog.Logger) error {
+	for running := true; running; {
+		select {
+		case s := <-signals:
+			if running = s == syscall.SIGHUP; running {
+				reload(b, log)
+			}
+		case <-ctx.Done():
+			running = false
+		}
+	}
+	log.Info("stopping")
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.Stop(stopCtx) }()
+	for {
+		select {
+		case err := <-stopped:
+			if err != nil {
+				return fmt.Errorf("stopping: %w", err)
+			}
+			return nil
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				return fmt.Errorf("stopped at once by a second signal: %v", s)
+			}
+		}
+	}
+}
+
+func reload(b server, log *slog.Logger) {
+	if err := b.Reload(); err != nil {
+		log.Error("reload failed; what was loaded before stays in effect", "error", err)
+		return
+	}
+	log.Info("reloaded")
+}
