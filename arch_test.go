@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/barid-mqtt/barid"
+
+// policy says what each package may import besides the standard library. Left: packages of this module, . for its root,
+// and * for one level of names. Right: packages of this module, then after + modules of others. A package may import
+// only packages in lines above its own, so the lines are the layers of the program, lowest first.
+const policy = `
+# Public, and free of the broker's words.
+mqtt                         <
+pkg/memnet                   <
+pkg/ratelimit                <
+pkg/timerwheel               <
+pkg/proxyproto               <
+pkg/websocket                < pkg/ratelimit
+
+# Pure: no I/O, no clock, no goroutine.
+internal/message             < mqtt
+internal/index               <
+internal/share               <
+internal/session             < mqtt internal/message
+internal/retain              < mqtt internal/message internal/index
+
+# State.
+internal/metrics             < internal/message
+internal/storage             < internal/message
+internal/storage/memory      < mqtt internal/message internal/storage + github.com/tidwall/btree
+internal/auth                < mqtt
+
+# Sockets.
+internal/listener            < pkg/memnet pkg/proxyproto pkg/ratelimit pkg/websocket
+internal/conn                < mqtt internal/message internal/metrics internal/session pkg/ratelimit
+
+# The broker.
+internal/router              < mqtt internal/message internal/metrics internal/index internal/share internal/session internal/retain internal/storage internal/auth internal/conn
+internal/sys                 < mqtt internal/message internal/metrics
+internal/config              < + gopkg.in/yaml.v3
+internal/broker              < mqtt pkg/* internal/* internal/storage/memory
+internal/cli                 < mqtt internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
+.                            < internal/cli
+
+# Tests and what only they use. Their own third-party modules are in testModules.
+internal/storage/storagetest < mqtt internal/message internal/storage + go.uber.org/goleak
+internal/conformance         < mqtt
+scripts/e2e                  <
+`
+
+// testModules are the third-party modules that any test may use, over what its package may.
+var testModules = []string{
+	"go.uber.org/goleak", "pgregory.net/rapid", "github.com/gorilla/websocket",
+	"github.com/eclipse/paho.golang", "github.com/eclipse/paho.mqtt.golang",
+}
+
+func TestImportsFollowThePolicy(t *testing.T) {
+	rules := parsePolicy(t)
+	used := map[string]bool{}
+	for _, p := range listPackages(t) {
+		name := relative(p.ImportPath)
+		rule := slices.IndexFunc(rules, func(r rule) bool { return r.name == name })
+		if rule < 0 {
+			t.Errorf("%s has no line in the policy: add one, and think about its layer", name)
+			continue
+		}
+		used[name] = true
+		for _, imported := range p.Imports {
+			if !rules[rule].allows(imported) {
+				t.Errorf("%s imports %s, which its line in the policy does not have", name, imported)
+			}
+		}
+		for _, imported := range slices.Concat(p.TestImports, p.XTestImports) {
+			if thirdParty(imported) && !rules[rule].allows(imported) && !within(imported, testModules) {
+				t.Errorf("a test of %s imports %s, which is not in testModules", name, imported)
+			}
+		}
+	}
+	for _, r := range rules {
+		if !used[r.name] {
+			t.Errorf("the policy has a line for %s, which is not there", r.name)
+		}
+	}
+}
+
+// A policy that any import could satisfy would be worth nothing.
+func TestPolicyIsOrdered(t *testing.T) {
+	rules := parsePolicy(t)
+	for i, r := range rules {
+		for _, allowed := range r.own {
+			if strings.Contains(allowed, "*") {
+				continue
+			}
+			if at := slices.IndexFunc(rules, func(r rule) bool { return r.name == allowed }); at < 0 || at >= i {
+				t.Errorf("%s may import %s, which has no line above it", r.name, allowed)
+			}
+		}
+	}
+}
+
+// rule is one line of the policy.
+type rule struct {
+	name   string
+	own    []string // packages of this module, as patterns of path.Match
+	others []string // modules
+}
+
+func parsePolicy(t *testing.T) []rule {
+	t.Helper()
+	var rules []rule
+	for line := range strings.Lines(policy) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		name, may, ok := strings.Cut(line, "<")
+		if !ok {
+			t.Fatalf("policy: no < in %q", line)
+		}
+		own, others, _ := strings.Cut(may, "+")
+		rules = append(rules, rule{strings.TrimSpace(name), strings.Fields(own), strings.Fields(others)})
+	}
+	return rules
+}
+
+func (r rule) allows(imported string) bool {
+	switch {
+	case ours(imported):
+		return slices.ContainsFunc(r.own, func(pattern string) bool {
+			ok, err := path.Match(pattern, relative(imported))
+			return ok && err == nil
+		})
+	case thirdParty(imported):
+		return within(imported, r.others)
+	}
+	return true
+}
+
+// within reports whether a package lies in one of the modules.
+func within(imported string, modules []string) bool {
+	return slices.ContainsFunc(modules, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+}
+
+func ours(imported string) bool { return within(imported, []string{module}) }
+
+// thirdParty reports whether a package is of neither this module nor the standard library, whose paths have no dot in
+// their first part.
+func thirdParty(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return strings.Contains(first, ".") && !ours(imported)
+}
+
+func relative(importPath string) string {
+	if importPath == module {
+		return "."
+	}
+	return strings.TrimPrefix(importPath, module+"/")
+}
+
+type goPackage struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-tags=e2e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var packages []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Checks and tests everything: format, vet, staticcheck, unit tests with the race detector, and real clients against the
+# built program.
+#
+#   scripts/test.sh          what to run before a commit
+#   scripts/test.sh --all    also fuzzes every fuzz target
+#   scripts/test.sh --no-e2e without the real clients, which it installs otherwise
+#
+# It needs Go and the network for modules, tools and clients. It goes on after a failure, ends with one line of numbers,
+# and fails if anything failed. FUZZ_SECONDS sets the time for each fuzz target, 5 by default.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+exec </dev/null
+
+all=false e2e=true
+for arg in "$@"; do
+  case $arg in
+    --all) all=true ;;
+    --no-e2e) e2e=false ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+done
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# step NAME COMMAND… runs a check and shows what it printed only if it fails.
+step() {
+  local name=$1 start=$SECONDS
+  shift
+  if "$@" >"$work/log" 2>&1; then
+    passed=$((passed + 1))
+    printf 'ok    %-24s %4ds\n' "$name" $((SECONDS - start))
+  else
+    failed=$((failed + 1))
+    printf 'FAIL  %-24s %4ds\n' "$name" $((SECONDS - start))
+    sed 's/^/      /' "$work/log"
+  fi
+}
+
+# tests NAME COMMAND… runs go test -v, counts each test, and shows those that failed.
+tests() {
+  local name=$1 start=$SECONDS good bad status
+  shift
+  "$@" >"$work/log" 2>&1
+  status=$?
+  good=$(grep -c '^--- PASS' "$work/log")
+  bad=$(grep -c '^--- FAIL' "$work/log")
+  if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
+    bad=1 # it did not build, or panicked
+  fi
+  passed=$((passed + good)) failed=$((failed + bad))
+  if [ "$bad" -eq 0 ]; then
+    printf 'ok    %-24s %4ds  %d tests\n' "$name" $((SECONDS - start)) "$good"
+  else
+    printf 'FAIL  %-24s %4ds  %d of %d tests\n' "$name" $((SECONDS - start)) "$bad" $((good + bad))
+    grep -v -E '^(=== |--- PASS|PASS$|ok  |\? |[[:space:]]+--- PASS)' "$work/log" | sed 's/^/      /'
+  fi
+}
+
+formatted() {
+  local files
+  files=$(git ls-files -z '*.go' | xargs -0 gofmt -l 2>&1)
+  [ -z "$files" ] || { echo "run gofmt -w on:"; echo "$files"; return 1; }
+}
+
+# fuzz PACKAGE TARGET
+fuzz() {
+  go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZ_SECONDS:-5}s" "$1"
+}
+
+step gofmt formatted
+step "go mod tidy" go mod tidy -diff
+step "go vet" go vet -tags e2e ./...
+step staticcheck go run "$staticcheck" -tags e2e ./...
+step "go build" go build -o "$work/barid" .
+tests "go test -race" go test -race -timeout 10m -v ./...
+
+if $e2e; then
+  step "install clients" bash scripts/e2e/install.sh
+  tests "real clients" go test -tags e2e -count 1 -timeout 5m -v ./scripts/e2e
+fi
+
+if $all; then
+  for package in $(go list ./...); do
+    for target in $(go test -list '^Fuzz' "$package" 2>/dev/null | grep '^Fuzz'); do
+      step "${package##*/} $target" fuzz "$package" "$target"
+    done
+  done
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
