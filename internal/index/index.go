@@ -14,22 +14,19 @@ const shardCount = 128
 //
 // All methods may be called from any goroutine. Match, HasMatch and Walk take no lock and never wait for a writer.
 type Index[T comparable] struct {
-	// static after construction
-	seed maphash.Seed
-
 	// exact holds the filters without wildcards. Those are their own only match, so one look into a hash table finds them.
 	exact [shardCount]shard[T]
 
-	// The trie of the filters with wildcards. Writers hold trieMu.
-	trieMu sync.Mutex
-	root   kids[T]
+	seed maphash.Seed // static after construction
+	root kids[T]      // the trie of the filters with wildcards; writers hold trieMu
 
+	_       [64]byte // what readers read is above, what every writer writes is below
+	trieMu  sync.Mutex
 	pairs   atomic.Int64
 	filters atomic.Int64
 }
 
-// shard is one part of the exact filters. The padding keeps the lock's cache line, which writers dirty, away from the
-// neighbouring shards, which readers read.
+// shard is one part of the exact filters, on a cache line of its own: readers of other shards do not feel its writers.
 type shard[T comparable] struct {
 	mu   sync.Mutex // held by writers
 	dict dict[T]
