@@ -1,0 +1,92 @@
+package listener
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/barid-mqtt/barid/pkg/proxyproto"
+)
+
+// Accepted is a connection behind its handshakes: what it reads and writes are MQTT bytes. It counts for its listener
+// until it is closed.
+type Accepted struct {
+	net.Conn // the uppermost layer: a socket, TLS or WebSocket
+
+	// Static.
+	Listener  string               // the listener's name
+	Transport string               // its type
+	TLS       *tls.ConnectionState // nil: no TLS; VerifiedChains says whose certificate it was, if any
+	Proxy     *proxyproto.Header   // nil: no PROXY protocol
+	Raw       syscall.Conn         // the kernel's socket below all layers; nil: there is none
+	remote    net.Addr
+	local     net.Addr
+	socket    *socket
+	listener  *Listener
+
+	closed atomic.Bool
+}
+
+var _ net.Conn = (*Accepted)(nil)
+
+// RemoteAddr returns the client's address: the one that the proxy gives, if one does.
+func (a *Accepted) RemoteAddr() net.Addr { return a.remote }
+
+// LocalAddr returns the address that the client connected to: the one that the proxy gives, if one does.
+func (a *Accepted) LocalAddr() net.Addr { return a.local }
+
+// Bare returns the kernel's socket if the connection is nothing but that, so that MQTT bytes can be read from and
+// written to it directly. nil: there are layers between, or there is no socket.
+func (a *Accepted) Bare() syscall.RawConn {
+	if a.Conn != net.Conn(a.socket) {
+		return nil
+	}
+	return a.socket.raw
+}
+
+// ReadNow is Read without waiting: with nothing to read it returns ErrWouldBlock. So the one goroutine that reads can
+// wait for Raw to be readable without a buffer, and then read until ErrWouldBlock: layers may hold bytes that Raw no
+// longer shows. It returns errors.ErrUnsupported where there is no kernel socket to ask.
+func (a *Accepted) ReadNow(p []byte) (int, error) {
+	if a.socket.raw == nil || !canReadNow {
+		return 0, errors.ErrUnsupported
+	}
+	a.socket.noWait = true
+	n, err := a.Conn.Read(p)
+	a.socket.noWait = false
+	return n, err
+}
+
+// CloseWrite ends the direction to the client, after all that was written: the socket is half closed, a TLS connection
+// says close_notify, WebSocket sends a close frame. The client's bytes can still be read.
+func (a *Accepted) CloseWrite() error {
+	if c, ok := a.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// Close closes all layers, with their goodbyes as far as those take no time.
+func (a *Accepted) Close() error {
+	if !a.closed.CompareAndSwap(false, true) {
+		return net.ErrClosed
+	}
+	defer a.listener.current.Add(-1)
+	a.socket.closing.Store(true)
+	return a.Conn.Close()
+}
+
+// Abort closes the socket below all layers, without goodbyes and without sending what the kernel still holds. It never
+// blocks.
+func (a *Accepted) Abort() error {
+	if !a.closed.CompareAndSwap(false, true) {
+		return net.ErrClosed
+	}
+	defer a.listener.current.Add(-1)
+	if c, ok := a.socket.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0) // fails only on a socket that is gone
+	}
+	return a.socket.Conn.Close()
+}

@@ -1,0 +1,45 @@
+//go:build unix
+
+package listener
+
+import (
+	"fmt"
+	"io"
+	"syscall"
+)
+
+// readAttempt reads a socket once, without waiting. Its function is made once, so that a read allocates nothing.
+type readAttempt struct {
+	try func(fd uintptr) bool
+	p   []byte
+	n   int
+	err error
+}
+
+func (a *readAttempt) do(raw syscall.RawConn, p []byte) (int, error) {
+	if a.try == nil {
+		a.try = func(fd uintptr) bool {
+			for {
+				if a.n, a.err = syscall.Read(int(fd), a.p); a.err != syscall.EINTR {
+					return true
+				}
+			}
+		}
+	}
+	a.p = p
+	err := raw.Read(a.try)
+	a.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case a.err == syscall.EAGAIN:
+		return 0, ErrWouldBlock
+	case a.err != nil:
+		return 0, fmt.Errorf("listener: reading socket: %w", a.err)
+	case a.n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	return a.n, nil
+}
+
+const canReadNow = true
