@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"github.com/barid-mqtt/barid/internal/broker"
 	"io"
 	"net"
 	"os"
@@ -12,7 +13,7 @@ import (
 )
 
 // printBanner says what has started, and how to open it to the network if only this machine can connect.
-func printBanner(w io.Writer, cfg *config.Config, open []listenerInfo, args []string) {
+func printBanner(w io.Writer, cfg *config.Config, open []broker.ListenerInfo, args []string) {
 	fmt.Fprintf(w, "Barid %s\n", Version())
 	for _, ln := range open {
 		fmt.Fprintf(w, "  %-11s %s\n", ln.Name, urlOf(ln, cfg.Listeners[ln.Name].Path))
@@ -35,7 +36,7 @@ func durabilityLine(cfg *config.Config) string {
 }
 
 // urlOf returns the URL that clients connect to.
-func urlOf(ln listenerInfo, path string) string {
+func urlOf(ln broker.ListenerInfo, path string) string {
 	switch config.ListenerType(ln.Type) {
 	case config.TLS:
 		return "mqtts://" + ln.Addr
@@ -48,7 +49,7 @@ func urlOf(ln listenerInfo, path string) string {
 }
 
 // openingSet returns the --set arguments that open the broker to the network, or nothing if it is open already.
-func openingSet(cfg *config.Config, open []listenerInfo) string {
+func openingSet(cfg *config.Config, open []broker.ListenerInfo) string {
 	set := ""
 	for _, ln := range open {
 		own := cfg.Listeners[ln.Name]

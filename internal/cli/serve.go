@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
 )
 
@@ -18,16 +19,9 @@ const stopTimeout = 9 * time.Second
 // server is what serve needs of a broker.
 type server interface {
 	Start() error
-	Listeners() []listenerInfo
+	Listeners() []broker.ListenerInfo
 	Reload() error
 	Stop(ctx context.Context) error
-}
-
-// listenerInfo is one listener that is open.
-type listenerInfo struct {
-	Name string
-	Type string
-	Addr string // with the port that was really taken, where the configuration says 0
 }
 
 // serve runs the broker until a signal ends it.

@@ -3,6 +3,7 @@ package index
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -30,15 +31,36 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestAddKeepsNoPartOfALongFilter removes a long filter that shared a node's label with a short one.
-func TestAddKeepsNoPartOfALongFilter(t *testing.T) {
-	x := New[int]()
-	x.Add("a/+/"+strings.Repeat("x", 65_000), 1)
-	x.Add("a/+/y", 1)
-	x.Remove("a/+/"+strings.Repeat("x", 65_000), 1)
-	n := x.root.literals.find(x.keying(true).hash("a"), "a", true)
-	if n.label != "a/+/y" {
-		t.Errorf("label %q", n.label)
+// TestNodesHoldOnlyTheirLabels adds long filters. Were a node's label a part of the filter's string, all of that would stay.
+func TestNodesHoldOnlyTheirLabels(t *testing.T) {
+	const n = 100
+	long := strings.Repeat("x", 60_000)
+	tests := map[string]func(x *Index[int], i int){
+		"long filters with one beginning": func(x *Index[int], i int) {
+			x.Add(fmt.Sprintf("%s/+/%d", long, i), 1)
+		},
+		"a long filter splits a node and goes": func(x *Index[int], i int) {
+			x.Add(fmt.Sprintf("%d/+/a", i), 1)
+			x.Add(fmt.Sprintf("%d/+/%s", i, long), 1)
+			x.Add(fmt.Sprintf("%d/+/b", i), 1)
+			x.Remove(fmt.Sprintf("%d/+/%s", i, long), 1)
+		},
+		"a long filter is split and goes": func(x *Index[int], i int) {
+			x.Add(fmt.Sprintf("%d/+/%s", i, long), 1)
+			x.Add(fmt.Sprintf("%d/+/a", i), 1)
+			x.Remove(fmt.Sprintf("%d/+/%s", i, long), 1)
+		},
+	}
+	for name, add := range tests {
+		before := heap()
+		x := New[int]()
+		for i := range n {
+			add(x, i)
+		}
+		if held := int64(heap() - before); held > int64(n*len(long)/10) {
+			t.Errorf("%s: %d bytes are held", name, held)
+		}
+		runtime.KeepAlive(x)
 	}
 }
 
@@ -141,6 +163,9 @@ func TestWideNodes(t *testing.T) {
 		x.Remove(name(i), i)
 		if k%20_000 == 0 {
 			checkShape(t, x)
+		}
+		if k == n-100 && site.kids().literals.tab.Load().fan != nil {
+			t.Error("the table has not become one again")
 		}
 		if got = x.Match(fmt.Sprintf("site/%d/b", i), got[:0]); !slices.Equal(got, []int{-1}) {
 			t.Fatalf("Match = %v after Remove", got)

@@ -39,7 +39,7 @@ type Entry struct {
 
 // entryOverhead is what a retained message takes besides the bytes of its fields: the message, its place in the tree,
 // and what the allocator rounds up.
-const entryOverhead = 288
+const entryOverhead = 256
 
 // Store holds the retained messages. Make it with New. It is safe for concurrent use; scans give way to changes between
 // stretches of their work.

@@ -11,7 +11,7 @@ import (
 
 const (
 	// stretch is how many topics and seeks a scan does before it lets others have the lock.
-	stretch = 2048
+	stretch = 256
 	// nearby is how many topics a scan steps over before it seeks: a step is much cheaper.
 	nearby = 4
 	// maxExpired bounds what a scan remembers to remove; Sweep finds the others.

@@ -99,8 +99,11 @@ func (s *Session) ReceivePublish(id uint16, qos mqtt.QoS) Inbound {
 // client may be answered: QoS 1 leaves the quota; QoS 2 has its identifier held from now on or, refused, forgotten, so
 // that the identifier's next PUBLISH is a new message [MQTT-4.3.3-9].
 //
-// answer reports whether the client waits for PUBACK or PUBREC on the connection that the session has now. It is false
-// for a packet of an earlier connection that has not come again on this one.
+// answer reports whether the client waits for PUBACK or PUBREC on the connection that the session has now. For QoS 2 it
+// is false if the packet is of an earlier connection and has not come again on this one, and true if it has: its
+// repetition was told to Wait. QoS 1 has no state beyond its connection: do not call PublishDone for a QoS 1 packet of an
+// earlier one, and do not answer it. The client repeats it, perhaps has its identifier acknowledged and assigned
+// anew, and would take a second PUBACK for that of another message.
 func (s *Session) PublishDone(id uint16, qos mqtt.QoS, code mqtt.ReasonCode) (answer bool) {
 	in := &s.in
 	switch qos {

@@ -10,6 +10,7 @@ type inFlight struct {
 	ids         idTable
 
 	lastID uint16 // the identifier assigned last
+	taken  int    // how many went back to their shared group and only wait for the client's answer
 	due    int    // how many are to be sent again on this connection
 	dueRel int    // how many of them as PUBREL
 	// Where the search for the next one that is due goes on: in order, and ahead of it among PUBREL only.
@@ -22,6 +23,7 @@ type flight struct {
 	prev, next uint16
 	released   bool
 	due        bool
+	taken      bool // Delivery has only its QoS left
 }
 
 // none is the link that leads nowhere. There are at most 65,535 deliveries in flight, in slots 0 to 65,534. The links
@@ -49,7 +51,7 @@ func (f *inFlight) nextID() uint16 {
 }
 
 // add puts a delivery behind all others.
-func (f *inFlight) add(id uint16, d Delivery) *flight {
+func (f *inFlight) add(id uint16, d *Delivery) *flight {
 	f.ready()
 	i := f.free
 	if i == none {
@@ -58,7 +60,7 @@ func (f *inFlight) add(id uint16, d Delivery) *flight {
 	} else {
 		f.free = f.slots[i].next
 	}
-	f.slots[i] = flight{Delivery: d, id: id, prev: f.last, next: none}
+	f.slots[i] = flight{Delivery: *d, id: id, prev: f.last, next: none}
 	if f.last == none {
 		f.first = i
 	} else {
@@ -87,6 +89,9 @@ func (f *inFlight) remove(id uint16) Delivery {
 	f.unlink(i)
 	f.ids.remove(id)
 	f.n--
+	if e.taken {
+		f.taken--
+	}
 	d := e.Delivery
 	*e = flight{next: f.free}
 	f.free = i
@@ -113,9 +118,35 @@ func (f *inFlight) unlink(i uint16) {
 	}
 }
 
+// take forgets e's delivery. If the client is going to answer it on this connection, its identifier stays in use.
+func (f *inFlight) take(e *flight, answer bool) {
+	if !answer {
+		f.remove(e.id)
+		return
+	}
+	e.taken = true
+	e.Delivery = Delivery{QoS: e.QoS}
+	f.taken++
+}
+
+// forgetTaken removes what only waited for an answer on a connection that is gone.
+func (f *inFlight) forgetTaken() {
+	if f.taken == 0 {
+		return
+	}
+	for i := f.first; i != none; {
+		e := &f.slots[i]
+		i = e.next
+		if e.taken {
+			f.remove(e.id)
+		}
+	}
+}
+
 // allDue makes everything due on a new connection.
 func (f *inFlight) allDue() {
 	f.ready()
+	f.forgetTaken()
 	f.due, f.dueRel = f.n, 0
 	f.cursor, f.relCursor = f.first, f.first
 	for i := f.cursor; i != none; i = f.slots[i].next {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -26,7 +27,8 @@ type model struct {
 
 type modelFlight struct {
 	InFlight
-	due bool
+	due   bool
+	taken bool
 }
 
 type modelInbound struct {
@@ -36,6 +38,10 @@ type modelInbound struct {
 
 func (m *model) find(id uint16) int {
 	return slices.IndexFunc(m.flights, func(f modelFlight) bool { return f.PacketID == id })
+}
+
+func (m *model) forgetTaken() {
+	m.flights = slices.DeleteFunc(m.flights, func(f modelFlight) bool { return f.taken })
 }
 
 func (m *model) remove(i int) Delivery {
@@ -182,7 +188,9 @@ func TestSessionIsLikeItsModel(t *testing.T) {
 func (x *machine) Check(t *rapid.T) {
 	var flights []InFlight
 	for _, f := range x.m.flights {
-		flights = append(flights, f.InFlight)
+		if !f.taken {
+			flights = append(flights, f.InFlight)
+		}
 	}
 	equal(t, "in flight", slices.Collect(x.s.InFlightDeliveries()), flights)
 	equal(t, "InFlight", x.s.InFlight(), len(flights))
@@ -235,6 +243,7 @@ func (x *machine) Attach(t *rapid.T) {
 	}
 	x.s.Attach(c)
 	x.m.conn, x.m.attached, x.m.qos1 = c, true, 0
+	x.m.forgetTaken()
 	for i := range x.m.flights {
 		x.m.flights[i].due = true
 	}
@@ -246,6 +255,7 @@ func (x *machine) Attach(t *rapid.T) {
 func (x *machine) Detach(t *rapid.T) {
 	equal(t, "unsent", x.s.Detach(), slices.Clip(x.m.queue[:len(x.m.queue):len(x.m.queue)]))
 	x.m.queue, x.m.attached = nil, false
+	x.m.forgetTaken()
 }
 
 func (x *machine) Trim(*rapid.T)    { x.s.Trim() }
@@ -263,21 +273,45 @@ func (x *machine) enqueue(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "expires") == 0 {
 		m.ExpiresAt = x.now.Add(2 * time.Second)
 	}
+	o, n, bytes := x.m.opts, len(x.m.queue), x.queueBytes()
+	if n > 0 && rapid.IntRange(0, 3).Draw(t, "another copy") == 0 {
+		m = x.m.queue[n-1].Message
+	}
 	d := Delivery{Message: m, QoS: drawQoS(t), Position: message.Position{Block: uint64(x.n)}}
 	if rapid.Bool().Draw(t, "shared") {
 		d.Group = rapid.IntRange(0, 1).Draw(t, "group")
 	}
-	o, n, bytes := x.m.opts, len(x.m.queue), x.queueBytes()
-	want := message.NotDropped
-	if o.QueueMax > 0 && n == o.QueueMax || o.QueueMaxBytes > 0 && n > 0 && bytes+128+int64(len(m.Payload)) > o.QueueMaxBytes {
+	fullBytes := o.QueueMaxBytes > 0 && bytes >= o.QueueMaxBytes
+	room, want := math.MaxInt, message.NotDropped
+	if o.QueueMax > 0 {
+		room = o.QueueMax - n
+	}
+	if room == 0 || fullBytes && m != x.m.queue[n-1].Message {
 		want = message.DropQueueFull
 	} else {
 		x.m.queue = append(x.m.queue, d)
 	}
-	if want == message.NotDropped && o.QueueMax > 0 && (o.QueueMaxBytes == 0 || bytes < o.QueueMaxBytes) {
-		equal(t, "Room", x.s.Room(), o.QueueMax-n)
+	if fullBytes {
+		room = 0
 	}
+	equal(t, "Room", x.s.Room(), room)
 	equal(t, "Enqueue", x.s.Enqueue(d), want)
+}
+
+// Pass is what Enqueue and Next would do.
+func (x *machine) Pass(t *rapid.T) {
+	x.n++
+	d := Delivery{Message: &message.Message{}, QoS: drawQoS(t), Position: message.Position{Block: uint64(x.n)}}
+	var want Send
+	idle, wantOK := len(x.m.queue) == 0 && !slices.ContainsFunc(x.m.flights, func(f modelFlight) bool { return f.due }), false
+	if idle {
+		x.m.queue = append(x.m.queue, d)
+		want, wantOK = x.m.next(x.now)
+		x.m.queue = nil
+	}
+	id, ok := x.s.Pass(&d)
+	equal(t, "passed", ok, wantOK)
+	equal(t, "identifier", id, want.PacketID)
 }
 
 // EnqueueFront puts what Detach returned back to where it was.
@@ -315,7 +349,11 @@ func (x *machine) Discard(t *rapid.T) {
 func (x *machine) ReceivePuback(t *rapid.T) {
 	id, want, wantOK := x.id(t), Delivery{}, false
 	if i := x.m.find(id); i >= 0 && x.m.flights[i].Delivery.QoS == 1 {
-		want, wantOK = x.m.remove(i), true
+		taken := x.m.flights[i].taken
+		want, wantOK = x.m.remove(i), !taken
+		if taken {
+			want = Delivery{}
+		}
 	}
 	got, ok := x.s.ReceivePuback(id, drawCode(t))
 	equal(t, "known", ok, wantOK)
@@ -352,10 +390,17 @@ func (x *machine) TakeGroup(t *rapid.T) {
 	match := func(d Delivery) bool { return d.Group == group }
 	var want []Delivery
 	for i := 0; i < len(x.m.flights); {
-		if d := x.m.flights[i].Delivery; !x.m.attached && d.QoS == 1 && match(d) {
-			want = append(want, x.m.remove(i))
-		} else {
+		f := &x.m.flights[i]
+		if f.Delivery.QoS != 1 || f.taken || !match(f.Delivery) {
 			i++
+			continue
+		}
+		want = append(want, f.Delivery)
+		if x.m.attached && !f.due {
+			f.taken = true
+			i++
+		} else {
+			x.m.remove(i)
 		}
 	}
 	var left []Delivery

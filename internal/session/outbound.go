@@ -10,17 +10,20 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// Enqueue puts a delivery behind all others. DropQueueFull says that the queue is at a limit and d was not taken. An
-// empty queue takes any one message, since one that is larger than the limit would otherwise never get through.
+// Enqueue puts a delivery behind all others. DropQueueFull says that the queue is at a limit and d was not taken.
+//
+// The limit in bytes is reached by the message that passes it, so that a delivery is taken whenever Room is not 0,
+// whatever its size. Another copy of the message that was queued last is taken even so, since a limit in bytes should not
+// cut between the copies that several subscriptions get of one message.
 func (s *Session) Enqueue(d Delivery) message.DropReason {
 	q := &s.q
 	if s.opts.QueueMax > 0 && q.n >= s.opts.QueueMax {
 		return message.DropQueueFull
 	}
-	if s.opts.QueueMaxBytes > 0 && q.n > 0 && q.bytes+sizeOf(d.Message) > s.opts.QueueMaxBytes {
+	if q.bytes >= s.opts.QueueMaxBytes && s.opts.QueueMaxBytes > 0 && q.at(q.n-1).Message != d.Message {
 		return message.DropQueueFull
 	}
-	q.push(d)
+	q.push(&d)
 	return message.NotDropped
 }
 
@@ -28,7 +31,7 @@ func (s *Session) Enqueue(d Delivery) message.DropReason {
 // applies.
 func (s *Session) EnqueueFront(ds []Delivery) {
 	for i := len(ds) - 1; i >= 0; i-- {
-		s.q.pushFront(ds[i])
+		s.q.pushFront(&ds[i])
 	}
 }
 
@@ -59,42 +62,66 @@ func (s *Session) QueuedBytes() int64 { return s.q.bytes }
 // by every later one would be hard to explain. The standard allows either [MQTT-4.9.0-2].
 //
 // Messages in the queue expire [MQTT-3.3.2-5]; those in flight never do [MQTT-4.3.3-7].
-func (s *Session) Next(now time.Time) (Send, bool) {
+func (s *Session) Next(now time.Time) (send Send, ok bool) {
 	if !s.attached {
-		return Send{}, false
+		return send, false
 	}
-	room := s.out.outstanding() < s.window
 	if s.out.due > 0 {
-		return s.resend(room)
+		return s.resend()
 	}
 	if s.q.n == 0 {
-		return Send{}, false
+		return send, false
 	}
 	head := s.q.at(0)
-	if m := head.Message; m != nil && m.Expired(now) {
-		return Send{Kind: Dropped, Delivery: s.q.pop(), Reason: message.DropExpired}, true
+	switch m := head.Message; {
+	case m != nil && m.Expired(now):
+		send.Kind, send.Reason = Dropped, message.DropExpired
+		s.q.pop(&send.Delivery)
+	case head.QoS == mqtt.AtMostOnce:
+		s.q.pop(&send.Delivery)
+	case s.room():
+		s.q.pop(&send.Delivery)
+		send.PacketID = s.out.nextID()
+		s.out.add(send.PacketID, &send.Delivery)
+	default:
+		return send, false
 	}
-	if head.QoS == mqtt.AtMostOnce {
-		return Send{Kind: SendPublish, Delivery: s.q.pop()}, true
-	}
-	if !room {
-		return Send{}, false
-	}
-	d, id := s.q.pop(), s.out.nextID()
-	s.out.add(id, d)
-	return Send{Kind: SendPublish, PacketID: id, Delivery: d}, true
+	return send, true
 }
 
-func (s *Session) resend(room bool) (Send, bool) {
-	e := s.out.nextDue(room)
+// room reports whether one more QoS 1 or 2 message may be on its way.
+func (s *Session) room() bool { return s.out.outstanding() < s.window }
+
+func (s *Session) resend() (send Send, ok bool) {
+	e := s.out.nextDue(s.room())
 	if e == nil {
-		return Send{}, false
+		return send, false
 	}
 	s.out.sent(e)
+	send.PacketID, send.Delivery = e.id, e.Delivery
 	if e.released {
-		return Send{Kind: SendPubrel, PacketID: e.id, Delivery: e.Delivery}, true
+		send.Kind = SendPubrel
+	} else {
+		send.Dup = true
 	}
-	return Send{Kind: SendPublish, PacketID: e.id, Dup: true, Delivery: e.Delivery}, true
+	return send, true
+}
+
+// Pass is Enqueue and Next in one, for a delivery that has not expired and a session that has nothing to send before
+// it and room for it: d is to be sent now, with that packet identifier. If ok is false nothing has changed, and
+// d belongs into the queue.
+func (s *Session) Pass(d *Delivery) (id uint16, ok bool) {
+	switch {
+	case !s.attached || s.q.n > 0 || s.out.due > 0:
+		return 0, false
+	case d.QoS == mqtt.AtMostOnce:
+		return 0, true
+	case !s.room():
+		return 0, false
+	}
+	id = s.out.nextID()
+	s.out.add(id, d)
+	return id, true
 }
 
 // Discard says that the PUBLISH packet that Next just returned is longer than the client's maximum packet size. It counts
@@ -105,11 +132,15 @@ func (s *Session) Discard(id uint16) {
 	}
 }
 
-// ReceivePuback ends a QoS 1 delivery, whatever the code says [MQTT-4.4.0-2]. ok is false, and nothing changed, when no
-// QoS 1 delivery has that identifier.
+// ReceivePuback ends a QoS 1 delivery, whatever the code says [MQTT-4.4.0-2]. ok is false when the session has no
+// QoS 1 delivery with that identifier, or had it taken away by TakeGroup.
 func (s *Session) ReceivePuback(id uint16, _ mqtt.ReasonCode) (d Delivery, ok bool) {
 	e := s.out.get(id)
 	if e == nil || e.QoS != mqtt.AtLeastOnce {
+		return Delivery{}, false
+	}
+	if e.taken {
+		s.out.remove(id)
 		return Delivery{}, false
 	}
 	return s.out.remove(id), true
@@ -153,7 +184,7 @@ func (s *Session) ReceivePubcomp(id uint16, _ mqtt.ReasonCode) (d Delivery, ok b
 }
 
 // InFlight returns how many deliveries have an identifier and are not finished.
-func (s *Session) InFlight() int { return s.out.n }
+func (s *Session) InFlight() int { return s.out.n - s.out.taken }
 
 // LastID returns the packet identifier that was assigned last; 0: none yet.
 func (s *Session) LastID() uint16 { return s.out.lastID }
@@ -166,7 +197,7 @@ func (s *Session) InFlightDeliveries() iter.Seq[InFlight] {
 		}
 		for i := s.out.first; i != none; i = s.out.slots[i].next {
 			e := &s.out.slots[i]
-			if !yield(InFlight{PacketID: e.id, Released: e.released, Delivery: e.Delivery}) {
+			if !e.taken && !yield(InFlight{PacketID: e.id, Released: e.released, Delivery: e.Delivery}) {
 				return
 			}
 		}
@@ -184,28 +215,30 @@ func (s *Session) Restore(lastID uint16, flights []InFlight) error {
 		case d.QoS != mqtt.ExactlyOnce && (d.QoS != mqtt.AtLeastOnce || f.Released):
 			return fmt.Errorf("session: restore: packet identifier %d has QoS %d, released %t", f.PacketID, d.QoS, f.Released)
 		}
-		out.add(f.PacketID, f.Delivery).released = f.Released
+		out.add(f.PacketID, &f.Delivery).released = f.Released
 	}
 	s.out = out
 	return nil
 }
 
-// TakeGroup removes and returns, in order, the deliveries that a shared group assigned and that match: from a session
-// without a connection the QoS 1 deliveries in flight, and from any session what waits in the queue. They go to
-// other members.
+// TakeGroup removes and returns, in order, the deliveries that a shared group assigned and that match: the QoS 1
+// deliveries in flight, and what waits in the queue. They go to other members. QoS 2 deliveries in flight stay
+// with the session [MQTT-4.8.2-4] [MQTT-4.8.2-5].
 //
-// QoS 2 deliveries in flight stay with the session [MQTT-4.8.2-4] [MQTT-4.8.2-5]. So does all that is in flight
-// while there is a connection: a member that unsubscribes still gets what was begun [MQTT-3.10.4-3], and the client
-// counts it against its receive maximum until it has answered. So when a connection ends, Detach comes first.
+// It is for a member that leaves for good or whose connection ends, before or after Detach. A member that merely
+// unsubscribes is to get what was begun [MQTT-3.10.4-3]. If its connection goes on all the same, the client answers
+// what it was sent, and counts it against its receive maximum until then; so does the session.
 func (s *Session) TakeGroup(match func(Delivery) bool) []Delivery {
 	var taken []Delivery
-	if !s.attached && s.out.n > 0 {
+	if s.out.n > 0 {
 		for i := s.out.first; i != none; {
 			e := &s.out.slots[i]
 			i = e.next
-			if e.QoS == mqtt.AtLeastOnce && e.Group != nil && match(e.Delivery) {
-				taken = append(taken, s.out.remove(e.id))
+			if e.QoS != mqtt.AtLeastOnce || e.Group == nil || e.taken || !match(e.Delivery) {
+				continue
 			}
+			taken = append(taken, e.Delivery)
+			s.out.take(e, s.attached && !e.due)
 		}
 	}
 	return append(taken, s.q.take(func(d Delivery) bool { return d.Group != nil && match(d) })...)

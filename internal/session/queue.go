@@ -28,17 +28,17 @@ func sizeOf(m *message.Message) int64 {
 
 func (q *queue) at(i int) *Delivery { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
-func (q *queue) push(d Delivery) {
+func (q *queue) push(d *Delivery) {
 	q.room()
-	*q.at(q.n) = d
+	*q.at(q.n) = *d
 	q.n++
 	q.bytes += sizeOf(d.Message)
 }
 
-func (q *queue) pushFront(d Delivery) {
+func (q *queue) pushFront(d *Delivery) {
 	q.room()
 	q.head = (q.head - 1) & (len(q.ring) - 1)
-	*q.at(0) = d
+	*q.at(0) = *d
 	q.n++
 	q.bytes += sizeOf(d.Message)
 }
@@ -50,9 +50,10 @@ func (q *queue) room() {
 	}
 }
 
-func (q *queue) pop() Delivery {
+// pop moves the first delivery to d. The queue must not be empty.
+func (q *queue) pop(d *Delivery) {
 	slot := q.at(0)
-	d := *slot
+	*d = *slot
 	*slot = Delivery{}
 	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.n--
@@ -60,7 +61,6 @@ func (q *queue) pop() Delivery {
 	if len(q.ring) > queueKeepSlots && q.n <= len(q.ring)/8 {
 		q.resize(len(q.ring) / 2)
 	}
-	return d
 }
 
 func (q *queue) resize(slots int) {
@@ -87,10 +87,11 @@ func (q *queue) drain() []Delivery {
 // take removes the deliveries that match and returns them in order.
 func (q *queue) take(match func(Delivery) bool) (taken []Delivery) {
 	for range q.n {
-		if d := q.pop(); match(d) {
+		var d Delivery
+		if q.pop(&d); match(d) {
 			taken = append(taken, d)
 		} else {
-			q.push(d)
+			q.push(&d)
 		}
 	}
 	return taken

@@ -120,6 +120,7 @@ func (s *Session) Attach(c Connection) {
 func (s *Session) Detach() (unsent []Delivery) {
 	unsent = s.q.drain()
 	s.attached = false
+	s.out.forgetTaken()
 	s.Trim()
 	return unsent
 }

@@ -18,6 +18,7 @@ type subscriber struct {
 	session *Session
 	backlog []Delivery        // routed, and not given to the session
 	sentAs  map[uint32]uint16 // copies that were sent → their packet identifiers
+	left    bool              // the group, on this connection
 	dropped map[*note]bool    // at least one copy expired, was too large, or the client refused it
 
 	// The client's own state.
@@ -44,18 +45,23 @@ func (c *subscriber) connect() {
 	if c.up {
 		return
 	}
-	c.up, c.epoch = true, c.epoch+1
+	c.up, c.epoch, c.left = true, c.epoch+1, false
 	c.receiveMaximum = 1 + c.r.IntN(6)
 	c.open, c.answers = map[uint16]bool{}, nil
 	c.session.Attach(Connection{Version: mqtt.V5, ReceiveMaximum: c.receiveMaximum})
 }
 
-// disconnect takes back what the session did not send, and what the group can give to others.
+// disconnect takes back what the session did not send, and what the group can give to others. A broker may do either
+// first.
 func (c *subscriber) disconnect() {
 	if !c.up {
 		return
 	}
 	c.breakDown()
+	c.counts.broken++
+	if c.chance(50) {
+		c.leave()
+	}
 	var own, group []Delivery
 	for _, d := range c.session.Detach() {
 		if d.Group != nil {
@@ -65,9 +71,15 @@ func (c *subscriber) disconnect() {
 		}
 	}
 	c.backlog = append(own, c.backlog...)
-	group = append(c.session.TakeGroup(func(Delivery) bool { return true }), group...)
+	c.shared = append(group, c.shared...)
+	c.leave()
+}
+
+// leave gives the group what it may give to others, and perhaps while the connection goes on.
+func (c *subscriber) leave() {
+	c.left = true
+	group := c.session.TakeGroup(func(Delivery) bool { return true })
 	c.counts.regrouped += len(group)
-	c.counts.broken++
 	c.shared = append(group, c.shared...)
 }
 
@@ -240,6 +252,7 @@ func (c *subscriber) brokerReceives() {
 	switch a.typ {
 	case mqtt.PUBACK:
 		_, known = c.session.ReceivePuback(a.id, a.code)
+		known = known || c.left // and so it may have been taken away
 	case mqtt.PUBCOMP:
 		_, known = c.session.ReceivePubcomp(a.id, a.code)
 	case mqtt.PUBREC:

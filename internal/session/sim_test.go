@@ -171,7 +171,7 @@ func (s *sim) step() {
 
 // fault breaks something.
 func (s *sim) fault() {
-	switch s.r.IntN(8) {
+	switch s.r.IntN(9) {
 	case 0, 1, 2:
 		s.pubs[s.r.IntN(len(s.pubs))].disconnect()
 	case 3, 4, 5:
@@ -184,6 +184,8 @@ func (s *sim) fault() {
 		s.now = s.now.Add(jump)
 	case 7:
 		s.crash()
+	case 8:
+		s.subs[s.r.IntN(len(s.subs))].leave()
 	}
 }
 

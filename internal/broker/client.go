@@ -1,0 +1,260 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/retain"
+	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// client is a session with its owner's business: its connection if it has one, its subscriptions, and its place in the
+// log if it is durable.
+type client struct {
+	// Static after construction.
+	broker *Broker
+	id     string
+	seq    uint64
+
+	durable  atomic.Bool  // it outlives its connection
+	overlaps atomic.Bool  // two of its subscriptions may match one topic
+	ready    atomic.Bool  // it has a connection and room for a message of a shared group
+	load     atomic.Int32 // messages in flight and queued
+
+	mu      sync.Mutex // guards what follows; conn's lock may be taken while it is held
+	session *session.Session
+	link    *link // nil: no connection
+	leaving *link // the last one, until what it leaves behind is settled
+	subs    map[string]*subscription
+	changed map[string]struct{} // keys of subs with a past, or about to end
+	plain   int                 // subs that are not shared
+	wild    int                 // and have wildcards
+	groups  []*group            // that it is a member of
+	cursor  cursor
+	replays []*replay // retained messages that subscriptions are to get
+	kept    []session.Delivery
+	paused  bool   // the link waits for acknowledgements of its own messages
+	expiry  uint32 // seconds that the session lives without a connection
+	ended   bool
+
+	will      *will // waits for its delay
+	willTimer timer
+	endTimer  timer
+}
+
+// subscription is one of a client's subscriptions, by the filter that the client knows it by.
+type subscription struct {
+	filter string        // what is matched: without share and with the listener's mount point
+	entry  *router.Entry // nil: a shared subscription
+	group  *group        // nil: not shared
+	member *member       // of group
+	only   bool          // it is exclusive
+}
+
+// newest returns the version in force or about to be; nil: none.
+func (s *subscription) newest() *session.Subscription {
+	v := s.versions()
+	if v == nil || v.Ended {
+		return nil
+	}
+	return v
+}
+
+func (s *subscription) versions() *session.Subscription {
+	if s.entry != nil {
+		return s.entry.Subscription()
+	}
+	return s.member.sub.Load()
+}
+
+func (s *subscription) set(v *session.Subscription) {
+	if s.entry != nil {
+		s.entry.Set(v)
+	} else {
+		s.member.sub.Store(v)
+	}
+}
+
+// replay is the job of sending a subscription its retained messages. It is pulled as the client takes them, so that its
+// size is that of a cursor, whatever is retained.
+type replay struct {
+	filter string
+	sub    *session.Subscription
+	after  string // the topic of the last one that was taken
+}
+
+// replayEntries is how many retained messages are fetched at a time.
+const replayEntries = 32
+
+// queueBytes bounds the memory of one client's queue; what is durable stays in the log beyond it.
+const queueBytes = 1 << 20
+
+func (b *Broker) newClient(id string, durable bool) *client {
+	c := &client{broker: b, id: id, seq: b.seq.Add(1), subs: make(map[string]*subscription)}
+	c.session = session.New(session.Options{
+		ReceiveMaximum: b.cfg.MQTT.ReceiveMaximum,
+		InFlightMax:    b.cfg.Session.InFlightMax,
+		QueueMax:       b.cfg.Session.QueueMemoryMessages,
+		QueueMaxBytes:  queueBytes,
+	})
+	c.durable.Store(durable)
+	c.cursor.next = b.logEnd()
+	return c
+}
+
+// attach gives the session its connection. The caller pumps it afterwards.
+func (c *client) attach(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link = l
+	c.paused = false
+	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})
+	c.session.EnqueueFront(c.kept)
+	c.kept = nil
+}
+
+// detach ends a link: what was queued from the log is read again from there, what a shared group assigned goes back to
+// it, and the rest is dropped or, in a durable session, kept.
+func (c *client) detach(l *link) {
+	c.mu.Lock()
+	if c.link != l {
+		c.mu.Unlock()
+		return
+	}
+	c.link, c.leaving = nil, l
+	c.ready.Store(false)
+	// What is in flight stays for a durable member that comes back [MQTT-4.4.0-1], unless another can take it now.
+	returned := c.session.TakeGroup(func(d session.Delivery) bool {
+		return isShared(d) && (!c.durable.Load() || d.Group.(*group).hasReady())
+	})
+	unsent := c.session.Detach()
+	c.cursor.leave(c.broker.router.Begun())
+	for _, d := range unsent {
+		switch {
+		case isShared(d):
+			returned = append(returned, d)
+		case !d.Position.IsZero():
+			c.cursor.rewind(d.Position)
+		case c.durable.Load() && d.QoS > 0:
+			c.kept = append(c.kept, d)
+		default:
+			c.broker.metrics.Drop(message.DropOffline, 1)
+		}
+	}
+	c.load.Store(int32(c.session.InFlight()))
+	c.mu.Unlock()
+	c.broker.returnToGroups(returned)
+}
+
+func isShared(d session.Delivery) bool { return d.Group != nil }
+
+// oldest returns the place of the log that the client still needs; ok is false if it needs none.
+func (c *client) oldest(begun uint64) (pos message.Position, ok bool) {
+	if !c.durable.Load() {
+		return pos, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pos = c.cursor.place(begun)
+	if first, ok := c.session.OldestQueued(); ok && first.Less(pos) {
+		pos = first
+	}
+	return pos, !c.ended
+}
+
+// pump sends what the connection takes. The caller holds c.mu.
+func (c *client) pump(b *conn.Batch) {
+	l := c.link
+	if l == nil {
+		return
+	}
+	w := l.conn.Begin(b)
+	for w.Room() {
+		s, ok := c.session.Next(b.Now)
+		if ok {
+			c.send(w, &s)
+		} else if !c.refill(b) {
+			break
+		}
+	}
+	w.End()
+	room := c.session.Room() > 0
+	c.ready.Store(room)
+	c.load.Store(int32(c.session.InFlight() + c.session.Queued()))
+	if room {
+		c.wantMore()
+	}
+}
+
+func (c *client) send(w conn.Writer, s *session.Send) {
+	switch s.Kind {
+	case session.SendPubrel:
+		w.Pubrel(s.PacketID, mqtt.Success)
+	case session.Dropped:
+		c.broker.metrics.Drop(s.Reason, 1)
+	case session.SendPublish:
+		if !w.Publish(&s.Delivery, conn.Topic(s.Delivery.Message, c.link.mount), s.PacketID, s.Dup) {
+			c.broker.metrics.Drop(message.DropTooLarge, 1)
+			if s.PacketID != 0 {
+				c.session.Discard(s.PacketID)
+			}
+		}
+	}
+}
+
+// refill queues the next retained messages of the first replay. It reports whether there is something to send now.
+func (c *client) refill(b *conn.Batch) bool {
+	for len(c.replays) > 0 && c.session.Queued() == 0 {
+		r := c.replays[0]
+		entries, more := c.broker.retained.Scan(r.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
+		queued := 0
+		for _, e := range entries {
+			r.after = e.Message.Topic
+			if d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.sub}); ok {
+				d.Retain = true
+				if c.session.Enqueue(d) == message.NotDropped {
+					queued++
+				}
+			}
+		}
+		c.broker.entries.put(entries)
+		if !more {
+			c.replays = c.replays[1:]
+		}
+		if queued > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// wantMore asks for a turn of reading the log, for the client itself or for a group it is a member of.
+func (c *client) wantMore() {
+	if c.durable.Load() && !c.cursor.live && c.session.Room() >= c.broker.cfg.Session.QueueMemoryMessages/2 {
+		c.broker.router.CatchUp(c)
+	}
+	for _, g := range c.groups {
+		if g.lagging.Load() {
+			c.broker.router.CatchUp(g)
+		}
+	}
+}
+
+// entryPool keeps the slices that retained messages are scanned into.
+type entryPool struct{ pool sync.Pool }
+
+func (p *entryPool) get() []retain.Entry {
+	if v := p.pool.Get(); v != nil {
+		return (*v.(*[]retain.Entry))[:0]
+	}
+	return make([]retain.Entry, 0, replayEntries)
+}
+
+func (p *entryPool) put(s []retain.Entry) {
+	clear(s)
+	p.pool.Put(&s)
+}

@@ -1,0 +1,326 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// connecting is a CONNECT on its way to be accepted: what is known of it, and the conn.Handler that its connection
+// talks to. One goroutine at a time works on it.
+type connecting struct {
+	broker   *Broker
+	listener *listenerState
+	net      net.Conn
+	conn     *conn.Conn
+	packet   *mqtt.Connect
+	request  auth.Request
+	exchange auth.Exchange
+	link     *link
+	assigned bool
+	leave    func() // the gate of the client id; nil: not inside
+}
+
+// Connect implements conn.Handler.
+func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
+	k.packet = p
+	if code := k.check(p); code.Failed() {
+		c.Refuse(code, "")
+		return
+	}
+	k.request = auth.Request{
+		ClientID: p.ClientID, Username: p.Username, HasUsername: p.HasUsername, Password: p.Password, HasPassword: p.HasPassword,
+		Version: p.Version, Listener: k.listener.name, RemoteAddr: c.Info().RemoteAddr, TLS: k.listener.tlsState(k.net),
+	}
+	if p.HasAuthMethod {
+		m := k.broker.methods[p.AuthMethod]
+		if m == nil {
+			c.Refuse(mqtt.BadAuthenticationMethod, "")
+			return
+		}
+		k.exchange = m.Start(&k.request)
+		k.broker.work(func() { k.step(p.AuthData) })
+		return
+	}
+	if a, ok := k.listener.authenticator.(quick); ok { // the answer is at hand: no goroutine for it
+		id, err := a.Authenticate(k.broker.ctx, &k.request)
+		k.authenticated(id, err)
+		return
+	}
+	k.broker.work(func() {
+		id, err := k.listener.authenticator.Authenticate(k.broker.ctx, &k.request)
+		k.authenticated(id, err)
+	})
+}
+
+// quick are authenticators that answer at once.
+type quick interface {
+	auth.Authenticator
+	Quick()
+}
+
+// Authenticate implements conn.Handler.
+func (k *connecting) Authenticate(_ *conn.Conn, p *mqtt.Auth) {
+	k.broker.work(func() { k.step(p.AuthData) })
+}
+
+// step takes the enhanced authentication one packet further.
+func (k *connecting) step(data []byte) {
+	out, id, done, err := k.exchange.Next(k.broker.ctx, data)
+	switch {
+	case err != nil:
+		k.authenticated(id, err)
+	case done:
+		k.packet.AuthData = out
+		k.authenticated(id, nil)
+	default:
+		k.conn.Challenge(out)
+	}
+}
+
+// check judges a CONNECT by the configuration.
+func (k *connecting) check(p *mqtt.Connect) mqtt.ReasonCode {
+	cfg := &k.broker.cfg.MQTT
+	switch {
+	case p.ClientID == "" && p.Version < mqtt.V5 && (!p.CleanStart || p.Version == mqtt.V31):
+		return mqtt.ClientIDNotValid
+	case len(p.ClientID) > cfg.MaxClientIDBytes:
+		return mqtt.ClientIDNotValid
+	}
+	if p.ClientID == "" {
+		p.ClientID, k.assigned = newClientID(), true
+	}
+	if p.Will == nil {
+		return mqtt.Success
+	}
+	switch {
+	case int(p.Will.QoS) > cfg.MaxQoS:
+		return mqtt.QoSNotSupported
+	case p.Will.Retain && !cfg.RetainAvailable:
+		return mqtt.RetainNotSupported
+	case !k.broker.validTopic(k.listener.mount + p.Will.Topic):
+		return mqtt.TopicNameInvalid
+	}
+	return mqtt.Success
+}
+
+// newClientID makes up an identifier that nobody else has, of characters that every client takes.
+func newClientID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return "auto-" + hex.EncodeToString(b[:])
+}
+
+// codeOf is the reason code that an error is, or wraps.
+func codeOf(err error) mqtt.ReasonCode {
+	var code mqtt.ReasonCode
+	if errors.As(err, &code) {
+		return code
+	}
+	return mqtt.UnspecifiedError
+}
+
+// authenticated goes on with a client that is, or is not, who it says it is.
+func (k *connecting) authenticated(id auth.Identity, err error) {
+	b, p := k.broker, k.packet
+	if err != nil {
+		b.metrics.AuthenticationFailures.Inc()
+		b.log.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
+		k.conn.Refuse(codeOf(err), "")
+		return
+	}
+	if p.Will != nil && !id.Superuser &&
+		b.authorizer.Check(&id, auth.Publish, k.listener.mount+p.Will.Topic) == auth.Deny {
+		k.conn.Refuse(mqtt.NotAuthorized, "the will's topic is not allowed")
+		return
+	}
+	if limit := b.cfg.Limits.MaxConnections; limit > 0 && b.connections.Load() >= int64(limit) {
+		k.conn.Refuse(mqtt.QuotaExceeded, "the server has as many connections as it may")
+		return
+	}
+	k.link = &link{
+		conn: k.conn, listener: k.listener, version: p.Version, receiveMaximum: receiveMaximum(p), mount: k.listener.mount,
+		identity: id, exchange: k.exchange, connectedAt: time.Now(), assigned: k.assigned,
+	}
+	if p.Will != nil {
+		k.link.will = newWill(p.Will, k.listener.mount, p.ClientID, id.Username)
+	}
+	b.registry.enter(p.ClientID, k.claim)
+}
+
+func receiveMaximum(p *mqtt.Connect) uint16 {
+	if p.ReceiveMaximum == 0 {
+		return 65535
+	}
+	return p.ReceiveMaximum
+}
+
+// claim runs inside the gate of the client id: no other CONNECT of that client does meanwhile. It ends an older
+// connection, and goes on when its session has settled.
+func (k *connecting) claim(leave func()) {
+	k.leave = leave
+	b := k.broker
+	old := b.registry.get(k.packet.ClientID)
+	if old == nil {
+		k.resume(nil)
+		return
+	}
+	if l := old.linked(func() { k.resume(old) }); l != nil {
+		b.metrics.SessionsTakenOver.Inc()
+		l.conn.Close(mqtt.SessionTakenOver, "another connection uses this client id")
+		return
+	}
+	k.resume(old)
+}
+
+// resume finds or makes the session. old is the client's session, without a connection now; nil: it has none.
+func (k *connecting) resume(old *client) {
+	b, p := k.broker, k.packet
+	if old != nil && b.registry.get(p.ClientID) != old {
+		old = nil // it ended with its connection
+	}
+	if old != nil && p.CleanStart {
+		b.end(old, endDiscarded)
+		old = nil
+	}
+	expiry := b.expiryOf(p)
+	c := old
+	if c == nil {
+		if limit := b.cfg.Limits.MaxSessions; limit > 0 && b.registry.len() >= limit {
+			k.refuse(mqtt.QuotaExceeded)
+			return
+		}
+		c = b.newClient(p.ClientID, expiry > 0)
+	}
+	k.link.client = c
+	if !c.durable.Load() {
+		k.accept(c, old != nil, expiry)
+		return
+	}
+	// A durable session exists once it is committed, and all that its last connection sent is settled before.
+	err := b.engine.Submit(0, storage.Unit{}, func(_ message.Position, err error) {
+		if err != nil {
+			k.refuse(mqtt.ServerUnavailable)
+			return
+		}
+		b.work(func() { k.accept(c, old != nil, expiry) })
+	})
+	if err != nil {
+		k.refuse(mqtt.ServerBusy)
+	}
+}
+
+func (k *connecting) refuse(code mqtt.ReasonCode) {
+	k.leave()
+	k.conn.Refuse(code, "")
+}
+
+// accept joins connection and session and answers the CONNECT.
+func (k *connecting) accept(c *client, present bool, expiry uint32) {
+	b, l := k.broker, k.link
+	c.cancelTimers()
+	c.mu.Lock()
+	c.expiry = expiry
+	c.mu.Unlock()
+	if !present {
+		b.registry.put(c)
+		b.metrics.SessionsCreated.Inc()
+	} else {
+		b.metrics.SessionsResumed.Inc()
+	}
+	ack, keepAlive := k.connack(present, expiry)
+	c.attach(l)
+	b.linked(l)
+	if !k.conn.Accept(l, ack, keepAlive) {
+		l.will = nil // it was gone before it was accepted
+		l.Closed()
+		k.leave()
+		return
+	}
+	b.metrics.Connects.Inc()
+	b.log.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
+	k.leave()
+	k.conn.ResumeWith(func(batch *conn.Batch) {
+		c.mu.Lock()
+		c.pump(batch)
+		c.mu.Unlock()
+	})
+	k.conn.FlushSoon()
+}
+
+// Aborted implements conn.Handler.
+func (k *connecting) Aborted(*conn.Conn) {}
+
+// connack fills the CONNACK: what a version 5 client is told of our limits where they differ from the standard's
+// defaults, and of what we made of its wishes.
+func (k *connecting) connack(present bool, expiry uint32) (ack *mqtt.Connack, keepAlive uint16) {
+	p, cfg := k.packet, &k.broker.cfg.MQTT
+	keepAlive = p.KeepAlive
+	ack = &mqtt.Connack{SessionPresent: present}
+	if p.Version < mqtt.V5 {
+		return ack, keepAlive
+	}
+	if limit := uint16(cfg.KeepAliveMaxSeconds); limit > 0 && (keepAlive == 0 || keepAlive > limit) {
+		keepAlive = limit
+		ack.ServerKeepAlive = &keepAlive
+	}
+	if expiry != p.SessionExpirySeconds {
+		ack.SessionExpirySeconds = &expiry
+	}
+	if k.assigned {
+		ack.AssignedClientID = p.ClientID
+	}
+	if p.HasAuthMethod {
+		ack.AuthData = p.AuthData
+	}
+	ack.ReceiveMaximum = uint16(cfg.ReceiveMaximum)
+	ack.MaximumPacketSize = k.listener.conn.MaxPacketBytes
+	ack.TopicAliasMaximum = uint16(cfg.TopicAliasMaximum)
+	if cfg.MaxQoS < 2 {
+		qos := mqtt.QoS(cfg.MaxQoS)
+		ack.MaximumQoS = &qos
+	}
+	no := false
+	for _, o := range []struct {
+		available bool
+		field     **bool
+	}{
+		{cfg.RetainAvailable, &ack.RetainAvailable}, {cfg.WildcardAvailable, &ack.WildcardAvailable},
+		{cfg.SharedAvailable, &ack.SharedAvailable}, {cfg.SubscriptionIDsAvailable, &ack.SubscriptionIDs},
+	} {
+		if !o.available {
+			*o.field = &no
+		}
+	}
+	return ack, keepAlive
+}
+
+// expiryOf is how long a session lives without a connection, as the client wishes and the configuration allows.
+func (b *Broker) expiryOf(p *mqtt.Connect) uint32 {
+	if p.Version >= mqtt.V5 {
+		return b.capExpiry(p.SessionExpirySeconds, p.Version)
+	}
+	if p.CleanStart {
+		return 0
+	}
+	return b.capExpiry(mqtt.NeverExpires, p.Version)
+}
+
+func (b *Broker) capExpiry(seconds uint32, v mqtt.Version) uint32 {
+	limit := b.cfg.Session.ExpiryMaxSeconds
+	if v < mqtt.V5 && seconds > 0 {
+		limit = b.cfg.Session.ExpiryV3Seconds
+	}
+	if limit > 0 && int64(seconds) > limit {
+		return uint32(limit)
+	}
+	return seconds
+}

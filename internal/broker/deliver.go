@@ -1,0 +1,204 @@
+package broker
+
+import (
+	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/index"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// This file is the side of a client that the router sees: router.Subscriber and router.Reader.
+
+// Seq implements router.Subscriber.
+func (c *client) Seq() uint64 { return c.seq }
+
+// Overlaps implements router.Subscriber.
+func (c *client) Overlaps() bool { return c.overlaps.Load() }
+
+// Durable implements router.Subscriber.
+func (c *client) Durable() bool { return c.durable.Load() }
+
+// Deliver implements router.Subscriber.
+func (c *client) Deliver(b *conn.Batch, m *message.Message, subs []*session.Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.each(m, subs, func(d session.Delivery) {
+		if c.link == nil {
+			if c.broker.cfg.Session.QueueQoS0 && c.durable.Load() && len(c.kept) < c.broker.cfg.Session.QueueMemoryMessages {
+				c.kept = append(c.kept, d)
+				return
+			}
+			c.broker.metrics.Drop(message.DropOffline, 1)
+			return
+		}
+		c.enqueue(b, d)
+	})
+}
+
+// each calls fn for every copy of m that the client gets for the subscriptions that matched: one for all of them, or
+// one each, as configured.
+func (c *client) each(m *message.Message, subs []*session.Subscription, fn func(session.Delivery)) {
+	if c.broker.cfg.MQTT.Overlap != config.OverlapEach || len(subs) == 1 {
+		if d, ok := session.Merge(m, c.id, subs); ok {
+			fn(d)
+		}
+		return
+	}
+	for i := range subs {
+		if d, ok := session.Merge(m, c.id, subs[i:i+1]); ok {
+			fn(d)
+		}
+	}
+}
+
+// enqueue sends a delivery at once if nothing is before it, and queues it otherwise. The caller holds c.mu.
+func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
+	if c.session.Enqueue(d) != message.NotDropped {
+		reason := message.DropQueueFull
+		if d.QoS == mqtt.AtMostOnce {
+			reason = message.DropSlowConsumer
+		}
+		c.broker.metrics.Drop(reason, 1)
+		return
+	}
+	c.pump(b)
+}
+
+// offer gives a member of a shared group a message; false: it cannot take it.
+func (c *client) offer(b *conn.Batch, d session.Delivery) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil || c.session.Enqueue(d) != message.NotDropped {
+		c.ready.Store(false)
+		return false
+	}
+	c.pump(b)
+	return true
+}
+
+// Tail implements router.Subscriber.
+func (c *client) Tail(b *conn.Batch, r router.Record, subs []*session.Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cursor.live || r.Position.Less(c.cursor.next) {
+		return
+	}
+	c.take(b, r, subs)
+}
+
+// take queues a record's copies and moves the cursor past it. Without room for them the cursor stops there, and take
+// returns false. The caller holds c.mu.
+func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscription) bool {
+	if c.session.Room() < len(subs) && c.session.Queued() > 0 {
+		c.cursor.stop(r.Position)
+		return false
+	}
+	c.cursor.next = r.Position.Next()
+	c.each(r.Message, subs, func(d session.Delivery) {
+		if d.QoS == mqtt.AtMostOnce {
+			return // it went, or was dropped, when it was published
+		}
+		d.Position = r.Position
+		c.enqueue(b, d)
+	})
+	return true
+}
+
+// Lag implements router.Reader.
+func (c *client) Lag() (from message.Position, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ok = c.link != nil && c.durable.Load() && !c.cursor.live && c.session.Room() > 0
+	return c.cursor.next, ok
+}
+
+// Read implements router.Reader.
+func (c *client) Read(b *conn.Batch, blk storage.Block) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil || c.cursor.live {
+		return false
+	}
+	match := c.matcher()
+	var subs []*session.Subscription
+	for i, rec := range blk.Records {
+		pos := message.Position{Block: blk.Seq, Index: uint32(i)}
+		if pos.Less(c.cursor.next) {
+			continue
+		}
+		if subs = match(subs[:0], rec.Message.Topic, pos); len(subs) == 0 {
+			continue
+		}
+		if !c.take(b, router.Record{Position: pos, Message: rec.Message}, subs) {
+			return false
+		}
+	}
+	if end := (message.Position{Block: blk.Seq + 1}); c.cursor.next.Less(end) {
+		c.cursor.next = end
+	}
+	return true
+}
+
+// naiveMatches is up to how many subscriptions are compared one by one when the log is read.
+const naiveMatches = 8
+
+// matcher returns a function that finds the client's own subscriptions that match a topic at a position of the log. The
+// caller holds c.mu.
+func (c *client) matcher() func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
+	if len(c.subs) <= naiveMatches {
+		return func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
+			for _, s := range c.subs {
+				if s.group == nil && mqtt.MatchTopic(s.filter, topic) {
+					if v := s.versions().At(pos); v != nil {
+						dst = append(dst, v)
+					}
+				}
+			}
+			return dst
+		}
+	}
+	x := index.New[*subscription]()
+	for _, s := range c.subs {
+		if s.group == nil {
+			x.Add(s.filter, s)
+		}
+	}
+	var found []*subscription
+	return func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
+		found = x.Match(topic, found[:0])
+		for _, s := range found {
+			if v := s.versions().At(pos); v != nil {
+				dst = append(dst, v)
+			}
+		}
+		return dst
+	}
+}
+
+// Join implements router.Reader.
+func (c *client) Join(next message.Position, begun func() uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil {
+		return true
+	}
+	if !c.cursor.join(next, begun) {
+		return false
+	}
+	c.prune()
+	return true
+}
+
+// Lost implements router.Reader.
+func (c *client) Lost(first message.Position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.cursor.live && c.cursor.next.Less(first) {
+		c.cursor.next = first
+		c.broker.metrics.Drop(message.DropLogTrimmed, 1)
+	}
+}

@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// This file is what happens to a session between its connections, and its end.
+
+// cause is why a session ended.
+type cause uint8
+
+const (
+	endDiscarded cause = iota // clean start
+	endExpired                // its expiry passed, or it ended with its connection
+)
+
+// linked returns the client's link, if it has one or one is just being settled, and then calls ended once that is over;
+// otherwise nil.
+func (c *client) linked(ended func()) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.link
+	if l == nil {
+		l = c.leaving
+	}
+	if l != nil {
+		l.ended = ended
+	}
+	return l
+}
+
+// disconnected settles what a connection leaves behind, once no packet of it will be handled any more.
+func (b *Broker) disconnected(l *link) {
+	c := l.client
+	c.detach(l)
+	b.unlinked(l)
+	b.metrics.Disconnects.Inc()
+	c.mu.Lock()
+	expiry := c.expiry
+	c.mu.Unlock()
+	if l.will != nil {
+		b.leaveWill(c, l.will, expiry)
+	}
+	switch expiry {
+	case 0:
+		b.end(c, endExpired)
+	case mqtt.NeverExpires:
+	default:
+		b.expireAfter(c, time.Duration(expiry)*time.Second)
+	}
+	b.log.Debug("client disconnected", "client", c.id)
+	c.mu.Lock()
+	ended := l.ended
+	c.leaving = nil
+	c.mu.Unlock()
+	if ended != nil {
+		ended()
+	}
+}
+
+// expireAfter ends the session after d, unless it is resumed before that.
+func (b *Broker) expireAfter(c *client, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil && !c.ended {
+		c.endTimer = b.timers.after(d, func() {
+			c.mu.Lock()
+			gone := c.link == nil
+			c.mu.Unlock()
+			if gone {
+				b.metrics.SessionsExpired.Inc()
+				b.end(c, endExpired)
+			}
+		})
+	}
+}
+
+// cancelTimers keeps a resumed session alive and its will untold [MQTT-3.1.3-9].
+func (c *client) cancelTimers() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endTimer.cancel()
+	c.willTimer.cancel()
+	c.will = nil
+}
+
+// end ends a session without a connection: its will is published if it still waits, its subscriptions and what it had
+// not got are forgotten.
+func (b *Broker) end(c *client, why cause) {
+	c.mu.Lock()
+	if c.ended || c.link != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.ended = true
+	w := c.will
+	c.will = nil
+	c.endTimer.cancel()
+	c.willTimer.cancel()
+	lost := c.session.InFlight() + len(c.kept)
+	returned := c.session.TakeGroup(isShared)
+	lost -= len(returned)
+	c.kept, c.replays = nil, nil
+	for key, sub := range c.subs {
+		if v := sub.versions(); !v.Ended {
+			b.subscriptions.Add(-1)
+			if sub.only {
+				b.exclusive.release(sub.filter, c)
+			}
+		}
+		c.forget(key, sub)
+	}
+	c.mu.Unlock()
+	if c.durable.Load() || lost > 0 {
+		b.metrics.Drop(message.DropSessionEnded, int64(lost))
+	}
+	b.registry.remove(c)
+	b.metrics.SessionsEnded.Inc()
+	b.returnToGroups(returned)
+	if w != nil {
+		b.publishWill(w)
+	}
+	b.log.Debug("session ended", "client", c.id, "discarded", why == endDiscarded)
+}

@@ -1,0 +1,359 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// link is one connection of a client: what a session needs to know of it, and the conn.Port that its packets go to.
+type link struct {
+	// Static once the connection is accepted.
+	client         *client
+	conn           *conn.Conn
+	listener       *listenerState
+	version        mqtt.Version
+	receiveMaximum uint16
+	mount          string
+	connectedAt    time.Time
+	assigned       bool // the client id was made up here
+
+	// Owned by whoever feeds the connection.
+	identity  auth.Identity
+	exchange  auth.Exchange // of enhanced authentication; nil: none
+	will      *will         // nil: none, or discarded by DISCONNECT
+	packetID  uint16        // of the PUBLISH that is being handled
+	packetQoS mqtt.QoS
+	ended     func() // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
+}
+
+// wait is a reason to handle a PUBLISH again later.
+const busyRetry = 5 * time.Millisecond
+
+// Publish implements conn.Port.
+func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
+	c, cfg := l.client, &l.client.broker.cfg.MQTT
+	if int(p.QoS) > cfg.MaxQoS {
+		return conn.Done, mqtt.QoSNotSupported
+	}
+	if p.Retain && !cfg.RetainAvailable {
+		return conn.Done, mqtt.RetainNotSupported
+	}
+	topic := l.mount + string(p.Topic)
+	code, verdict := l.mayPublish(topic)
+	if verdict == conn.Retry {
+		return verdict, nil
+	}
+	if p.QoS > mqtt.AtMostOnce {
+		inbound, retry := l.admit(p)
+		switch {
+		case retry:
+			return conn.Retry, nil
+		case inbound == session.Answer:
+			l.conn.AckNow(b, mqtt.PUBREC, p.PacketID, mqtt.Success)
+			return conn.Done, nil
+		case inbound == session.Wait:
+			return conn.Done, nil
+		case inbound == session.QuotaExceeded:
+			return conn.Done, mqtt.ReceiveMaximumExceeded
+		}
+	}
+	if code.Failed() {
+		return conn.Done, l.refuse(b, p, code)
+	}
+	l.packetID, l.packetQoS = p.PacketID, p.QoS
+	code, waits, err := c.broker.publish(b, l.message(b.Now, topic, p), publisher{
+		packetID: p.PacketID, keepID: p.QoS == mqtt.ExactlyOnce && c.durable.Load(), waiter: l})
+	if err == storage.ErrBusy {
+		l.forget(p)
+		l.conn.Suspend()
+		time.AfterFunc(busyRetry, l.conn.Resume)
+		return conn.Retry, nil
+	}
+	if err != nil {
+		code, waits = mqtt.ServerUnavailable, false
+	}
+	if p.QoS > mqtt.AtMostOnce && !waits {
+		l.settle(b, p.QoS, p.PacketID, code)
+	}
+	return conn.Done, nil
+}
+
+// mayPublish judges the topic and asks the authoriser. Retry means that the answer takes time.
+func (l *link) mayPublish(topic string) (mqtt.ReasonCode, conn.Verdict) {
+	b := l.client.broker
+	if !b.validTopic(topic) {
+		return mqtt.TopicNameInvalid, conn.Done
+	}
+	if strings.HasPrefix(topic, "$SYS/") || topic == "$SYS" {
+		return mqtt.NotAuthorized, conn.Done
+	}
+	if l.identity.Superuser {
+		return mqtt.Success, conn.Done
+	}
+	switch b.authorizer.Check(&l.identity, auth.Publish, topic) {
+	case auth.Allow:
+		return mqtt.Success, conn.Done
+	case auth.Unknown:
+		l.conn.Suspend()
+		b.work(func() {
+			b.authorizer.Ask(b.ctx, &l.identity, auth.Publish, topic)
+			l.conn.Resume()
+		})
+		return 0, conn.Retry
+	}
+	return mqtt.NotAuthorized, conn.Done
+}
+
+// admit asks the session about a PUBLISH with a packet identifier. retry says that it has to wait: the connection is
+// suspended until one of its own messages is acknowledged.
+func (l *link) admit(p *mqtt.Publish) (verdict session.Inbound, retry bool) {
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session.InboundPaused() {
+		c.paused = true
+		l.conn.Suspend()
+		return 0, true
+	}
+	return c.session.ReceivePublish(p.PacketID, p.QoS), false
+}
+
+// forget takes an admission back.
+func (l *link) forget(p *mqtt.Publish) {
+	if p.QoS == mqtt.AtMostOnce {
+		return
+	}
+	l.client.mu.Lock()
+	l.client.session.PublishDone(p.PacketID, p.QoS, mqtt.QuotaExceeded)
+	l.client.mu.Unlock()
+}
+
+// refuse answers a PUBLISH that is not allowed: version 5 by its code, older ones as configured.
+func (l *link) refuse(b *conn.Batch, p *mqtt.Publish, code mqtt.ReasonCode) error {
+	c := l.client
+	c.broker.metrics.PublishesRefused.Inc()
+	c.broker.metrics.Drop(message.DropNotAuthorized, 1)
+	if l.version < mqtt.V5 && c.broker.cfg.Auth.DenyAction == "disconnect" {
+		return code
+	}
+	if p.QoS > mqtt.AtMostOnce {
+		l.settle(b, p.QoS, p.PacketID, code)
+	}
+	return nil
+}
+
+// settle ends the handling of a PUBLISH that waits for nothing, and acknowledges it.
+func (l *link) settle(b *conn.Batch, qos mqtt.QoS, id uint16, code mqtt.ReasonCode) {
+	code = l.ackCode(code)
+	c := l.client
+	c.mu.Lock()
+	c.session.PublishDone(id, qos, code)
+	c.mu.Unlock()
+	l.conn.AckNow(b, ackOf(qos), id, code)
+}
+
+// ackCode is what an acknowledgement says: for versions that know no codes, a refusal is a success, or else a QoS 2
+// identifier would be forgotten that the client goes on to release.
+func (l *link) ackCode(code mqtt.ReasonCode) mqtt.ReasonCode {
+	if l.version < mqtt.V5 {
+		return mqtt.Success
+	}
+	return code
+}
+
+func ackOf(qos mqtt.QoS) mqtt.Type {
+	if qos == mqtt.ExactlyOnce {
+		return mqtt.PUBREC
+	}
+	return mqtt.PUBACK
+}
+
+// Wait implements router.Waiter for the PUBLISH that is being handled.
+func (l *link) Wait() func(mqtt.ReasonCode) {
+	if l.packetQoS == mqtt.AtMostOnce {
+		return nil
+	}
+	id, qos := l.packetID, l.packetQoS
+	ticket := l.conn.AckLater(ackOf(qos), id)
+	return func(code mqtt.ReasonCode) { l.committed(qos, id, ticket, code) }
+}
+
+// Unwait implements router.Waiter.
+func (l *link) Unwait() { l.conn.AckCancel() }
+
+// committed acknowledges a message that the engine has, or refused. It runs on the engine's goroutine.
+func (l *link) committed(qos mqtt.QoS, id uint16, ticket conn.Ticket, code mqtt.ReasonCode) {
+	if code.Failed() && l.version < mqtt.V5 {
+		l.conn.Close(code, "") // no acknowledgement for what is not kept
+		return
+	}
+	c := l.client
+	c.mu.Lock()
+	answer := c.session.PublishDone(id, qos, code)
+	now := c.link
+	if c.paused && now != nil && !c.session.InboundPaused() {
+		c.paused = false
+		now.conn.Resume()
+	}
+	c.mu.Unlock()
+	switch {
+	case now == l:
+		l.conn.AckReady(ticket, code)
+	case now != nil && answer: // the same identifier came again on a newer connection
+		now.conn.AckReady(now.conn.AckLater(ackOf(qos), id), code)
+	}
+}
+
+// message makes the message of a PUBLISH, with one copy of its bytes.
+func (l *link) message(now time.Time, topic string, p *mqtt.Publish) *message.Message {
+	m := &message.Message{
+		Topic: topic, QoS: p.QoS, Retain: p.Retain, PublishedAt: now,
+		ClientID: l.client.id, Username: l.identity.Username,
+	}
+	fill(m, p.Payload, &p.Properties, now)
+	return m
+}
+
+// fill copies payload and properties.
+func fill(m *message.Message, payload []byte, p *mqtt.PublishProperties, now time.Time) {
+	if p.Present&^(1<<mqtt.PropTopicAlias) == 0 && len(p.User) == 0 {
+		m.Payload = append([]byte(nil), payload...)
+		return
+	}
+	buf := make([]byte, 0, len(payload)+len(p.User)+len(p.ContentType)+len(p.ResponseTopic)+len(p.CorrelationData)+16)
+	buf = p.AppendForward(buf)
+	n := len(buf)
+	buf = append(buf, payload...)
+	m.Properties, m.Payload = buf[:n:n], buf[n:]
+	if p.Present.Has(mqtt.PropMessageExpiry) {
+		m.ExpiresAt = now.Add(time.Duration(p.MessageExpirySeconds) * time.Second)
+	}
+}
+
+// Ack implements conn.Port.
+func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
+	c := l.client
+	if t == mqtt.PUBREL {
+		return l.release(b, p.PacketID)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch t {
+	case mqtt.PUBACK:
+		if _, ok := c.session.ReceivePuback(p.PacketID, p.Code); ok {
+			c.completed(p.Code)
+		}
+	case mqtt.PUBREC:
+		l.received(b, c.session.ReceivePubrec(p.PacketID, p.Code), p)
+	case mqtt.PUBCOMP:
+		if _, ok := c.session.ReceivePubcomp(p.PacketID, p.Code); ok {
+			c.completed(mqtt.Success)
+		}
+	}
+	c.pump(b)
+	return nil
+}
+
+func (c *client) completed(code mqtt.ReasonCode) {
+	if code.Failed() {
+		c.broker.metrics.Drop(message.DropRefused, 1)
+	} else {
+		c.broker.metrics.Acknowledged.Inc()
+	}
+}
+
+// received answers a PUBREC. The caller holds the client's lock.
+func (l *link) received(b *conn.Batch, r session.PubrecResult, p *mqtt.Ack) {
+	switch {
+	case r.Finished:
+		l.client.completed(p.Code)
+	case r.Known || !p.Code.Failed(): // a refusal of what is not known needs no answer
+		code := mqtt.Success
+		if !r.Known {
+			code = mqtt.PacketIDNotFound
+		}
+		w := l.conn.Begin(b)
+		w.Pubrel(p.PacketID, code)
+		w.End()
+	}
+}
+
+// release answers a PUBREL: a durable session's once the removal of the identifier is kept.
+func (l *link) release(b *conn.Batch, id uint16) error {
+	c := l.client
+	c.mu.Lock()
+	known := c.session.ReceivePubrel(id)
+	durable := c.durable.Load()
+	if known && !durable {
+		c.session.PubrelDone(id)
+	}
+	c.mu.Unlock()
+	if !known {
+		l.conn.AckNow(b, mqtt.PUBCOMP, id, mqtt.PacketIDNotFound)
+		return nil
+	}
+	if !durable {
+		l.conn.AckNow(b, mqtt.PUBCOMP, id, mqtt.Success)
+		return nil
+	}
+	ticket := l.conn.AckLater(mqtt.PUBCOMP, id)
+	err := c.broker.engine.Submit(0, storage.Unit{}, func(_ message.Position, err error) {
+		if err != nil {
+			l.conn.Close(mqtt.ServerUnavailable, "")
+			return
+		}
+		c.mu.Lock()
+		c.session.PubrelDone(id)
+		c.mu.Unlock()
+		l.conn.AckReady(ticket, mqtt.Success)
+	})
+	if err != nil {
+		return mqtt.ServerBusy
+	}
+	return nil
+}
+
+// Writable implements conn.Port.
+func (l *link) Writable(b *conn.Batch) {
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == l {
+		c.pump(b)
+	}
+}
+
+// Disconnect implements conn.Port.
+func (l *link) Disconnect(p *mqtt.Disconnect) error {
+	if p.SessionExpirySeconds != nil {
+		if err := l.changeExpiry(*p.SessionExpirySeconds); err != nil {
+			return err
+		}
+	}
+	if p.Code == mqtt.NormalDisconnection {
+		l.will = nil // [MQTT-3.14.4-3]
+	}
+	return nil
+}
+
+func (l *link) changeExpiry(seconds uint32) error {
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry == 0 && seconds != 0 {
+		return &mqtt.DecodeError{Code: mqtt.ProtocolError, Packet: mqtt.DISCONNECT,
+			Reason: "a session expiry of 0 cannot be raised (MQTT 5, section 3.14.2.2.2)"}
+	}
+	c.expiry = c.broker.capExpiry(seconds, l.version)
+	return nil
+}
+
+// Closed implements conn.Port.
+func (l *link) Closed() { l.client.broker.disconnected(l) }

@@ -1,0 +1,46 @@
+package broker
+
+import (
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// Authenticate implements conn.Port: a client authenticates again on its open connection. Its other packets wait.
+func (l *link) Authenticate(p *mqtt.Auth) error {
+	b := l.client.broker
+	switch p.Code {
+	case mqtt.ReAuthenticate:
+		m := b.methods[p.AuthMethod]
+		if m == nil {
+			return mqtt.BadAuthenticationMethod
+		}
+		r := b.requestOf(l)
+		l.exchange = m.Start(&r)
+	case mqtt.ContinueAuthentication:
+		if l.exchange == nil {
+			return mqtt.ProtocolError
+		}
+	default:
+		return mqtt.ProtocolError
+	}
+	l.conn.Suspend()
+	b.work(func() { l.step(p.AuthData) })
+	return nil
+}
+
+// step takes the authentication one packet further. A failure ends the connection [MQTT-4.12.1-2].
+func (l *link) step(data []byte) {
+	b := l.client.broker
+	out, id, done, err := l.exchange.Next(b.ctx, data)
+	switch {
+	case err != nil:
+		b.metrics.AuthenticationFailures.Inc()
+		l.conn.Close(codeOf(err), "")
+		return
+	case done:
+		l.identity, l.exchange = id, nil
+		l.conn.SendAuth(mqtt.Success, out)
+	default:
+		l.conn.SendAuth(mqtt.ContinueAuthentication, out)
+	}
+	l.conn.Resume()
+}

@@ -1,0 +1,299 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// change is what a SUBSCRIBE or UNSUBSCRIBE does to one subscription, between its entry into the index and its commit.
+type change struct {
+	sub      *subscription
+	version  *session.Subscription
+	retained bool // send retained messages
+}
+
+// Subscribe implements conn.Port: the connection waits until the subscriptions are committed.
+func (l *link) Subscribe(_ *conn.Batch, p *mqtt.Subscribe) error {
+	if p.SubscriptionID != 0 && !l.client.broker.cfg.MQTT.SubscriptionIDsAvailable {
+		return mqtt.SubscriptionIDsNotSupported
+	}
+	for _, f := range p.Filters {
+		if l.unknown(f.Filter) {
+			l.ask(p)
+			return nil
+		}
+	}
+	return l.subscribe(p)
+}
+
+// unknown reports whether the authoriser needs time for a filter.
+func (l *link) unknown(filter string) bool {
+	f, _, code := l.parseFilter(filter)
+	return !code.Failed() && !l.identity.Superuser &&
+		l.client.broker.authorizer.Check(&l.identity, auth.Subscribe, f.filter) == auth.Unknown
+}
+
+// ask has the authoriser find out about all filters of a SUBSCRIBE, which is then handled.
+func (l *link) ask(p *mqtt.Subscribe) {
+	b := l.client.broker
+	l.conn.Suspend()
+	b.work(func() {
+		for _, f := range p.Filters {
+			if parsed, _, code := l.parseFilter(f.Filter); !code.Failed() {
+				b.authorizer.Ask(b.ctx, &l.identity, auth.Subscribe, parsed.filter)
+			}
+		}
+		l.conn.ResumeWith(func(*conn.Batch) {
+			if err := l.subscribe(p); err != nil {
+				l.conn.Close(codeOf(err), "")
+			}
+		})
+	})
+}
+
+func (l *link) subscribe(p *mqtt.Subscribe) error {
+	c := l.client
+	codes := make([]mqtt.ReasonCode, len(p.Filters))
+	changes := make([]change, 0, len(p.Filters))
+	c.mu.Lock()
+	for i, f := range p.Filters {
+		var ch change
+		if ch, codes[i] = c.subscribe(l, f, p.SubscriptionID); !codes[i].Failed() {
+			changes = append(changes, ch)
+		}
+	}
+	c.mu.Unlock()
+	if l.version == mqtt.V31 && c.broker.cfg.MQTT.RefuseV31Subscribe == config.V31Close && anyFailed(codes) {
+		return mqtt.NotAuthorized
+	}
+	l.commit(changes, func(b *conn.Batch) {
+		l.conn.Send(b, &mqtt.Suback{PacketID: p.PacketID, Codes: l.subackCodes(p, codes)})
+		c.mu.Lock()
+		for _, ch := range changes {
+			if ch.retained {
+				c.replays = append(c.replays, &replay{filter: ch.sub.filter, sub: ch.version})
+			}
+		}
+		c.pump(b)
+		c.mu.Unlock()
+	})
+	return nil
+}
+
+func anyFailed(codes []mqtt.ReasonCode) bool {
+	for _, code := range codes {
+		if code.Failed() {
+			return true
+		}
+	}
+	return false
+}
+
+// subackCodes translates refusals for MQTT 3.1, whose SUBACK has no code for them: the QoS asked for, and no messages.
+func (l *link) subackCodes(p *mqtt.Subscribe, codes []mqtt.ReasonCode) []mqtt.ReasonCode {
+	if l.version == mqtt.V31 {
+		for i := range codes {
+			if codes[i].Failed() {
+				codes[i] = mqtt.ReasonCode(p.Filters[i].QoS)
+			}
+		}
+	}
+	return codes
+}
+
+// commit submits what changed, with the connection suspended, and puts it in force. then runs on the connection.
+func (l *link) commit(changes []change, then func(*conn.Batch)) {
+	c := l.client
+	l.conn.Suspend()
+	err := c.broker.engine.Submit(0, storage.Unit{}, func(pos message.Position, err error) {
+		if err != nil {
+			l.conn.Close(mqtt.ServerUnavailable, "")
+			return
+		}
+		c.mu.Lock()
+		for i := range changes {
+			c.inForce(&changes[i], pos)
+		}
+		c.prune()
+		c.mu.Unlock()
+		l.conn.ResumeWith(then)
+	})
+	if err != nil {
+		l.conn.Close(mqtt.ServerBusy, "the server is busy")
+	}
+}
+
+// inForce gives a pending version its place. The caller holds c.mu.
+func (c *client) inForce(ch *change, pos message.Position) {
+	if ch.sub.versions() == ch.version {
+		ch.version = ch.version.Committed(pos)
+		if !c.durable.Load() {
+			ch.version.Prev = nil // nobody reads the past of a session without one
+		}
+		ch.sub.set(ch.version)
+	}
+}
+
+// subscribe enters one subscription, pending, into the session and the index. The caller holds c.mu.
+func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change, code mqtt.ReasonCode) {
+	parsed, share, code := l.parseFilter(f.Filter)
+	if code.Failed() {
+		return ch, code
+	}
+	b := c.broker
+	if !l.identity.Superuser && b.authorizer.Check(&l.identity, auth.Subscribe, parsed.filter) != auth.Allow {
+		return ch, mqtt.NotAuthorized
+	}
+	f.QoS = min(f.QoS, mqtt.QoS(b.cfg.MQTT.MaxQoS))
+	key := parsed.key
+	sub := c.subs[key]
+	isNew := sub == nil || sub.newest() == nil
+	if isNew && !b.admitSubscription(len(c.subs)) {
+		return ch, mqtt.QuotaExceeded
+	}
+	if parsed.exclusive && !b.exclusive.take(parsed.filter, c) {
+		return ch, mqtt.QuotaExceeded
+	}
+	var prev *session.Subscription
+	if sub != nil {
+		prev = sub.versions()
+	}
+	f.Filter = parsed.filter
+	version := session.NewSubscription(f, id, prev)
+	if sub != nil {
+		sub.set(version)
+		c.note(key)
+	} else {
+		sub = &subscription{filter: parsed.filter, only: parsed.exclusive}
+		c.subs[key] = sub
+		c.enter(sub, version, share)
+	}
+	if isNew {
+		b.subscriptions.Add(1)
+	}
+	if sub.group != nil {
+		sub.group.refresh()
+	}
+	retained := share == "" && b.cfg.MQTT.RetainAvailable && (f.RetainHandling == mqtt.SendRetained || f.RetainHandling == mqtt.SendRetainedIfNew && isNew)
+	return change{sub: sub, version: version, retained: retained}, mqtt.ReasonCode(f.QoS)
+}
+
+// enter puts a new subscription where the router finds it.
+func (c *client) enter(sub *subscription, version *session.Subscription, share string) {
+	if share == "" {
+		sub.entry = router.NewEntry(c, version)
+		c.count(sub.filter, 1)
+		c.broker.router.Add(sub.filter, sub.entry)
+		return
+	}
+	sub.member = &member{client: c}
+	sub.member.sub.Store(version)
+	sub.group = c.broker.groups.join(share, sub.filter, sub.member)
+	c.groups = append(c.groups, sub.group)
+}
+
+// Unsubscribe implements conn.Port.
+func (l *link) Unsubscribe(_ *conn.Batch, p *mqtt.Unsubscribe) error {
+	c := l.client
+	codes := make([]mqtt.ReasonCode, len(p.Filters))
+	var changes []change
+	c.mu.Lock()
+	for i, f := range p.Filters {
+		parsed, _, code := l.parseFilter(f)
+		if code.Failed() && code != mqtt.SharedNotSupported && code != mqtt.WildcardsNotSupported {
+			codes[i] = code
+			continue
+		}
+		sub := c.subs[parsed.key]
+		if sub == nil || sub.newest() == nil {
+			codes[i] = mqtt.NoSubscriptionExisted
+			continue
+		}
+		changes = append(changes, c.unsubscribe(sub))
+		c.note(parsed.key)
+	}
+	c.mu.Unlock()
+	l.commit(changes, func(b *conn.Batch) {
+		l.conn.Send(b, &mqtt.Unsuback{PacketID: p.PacketID, Codes: codes})
+	})
+	return nil
+}
+
+// unsubscribe ends a subscription: no message that is published from now on matches it. The caller holds c.mu.
+func (c *client) unsubscribe(sub *subscription) change {
+	version := sub.versions().End()
+	sub.set(version)
+	c.broker.subscriptions.Add(-1)
+	if sub.only {
+		c.broker.exclusive.release(sub.filter, c)
+	}
+	return change{sub: sub, version: version}
+}
+
+// prune forgets what no reader needs any more of the subscriptions that changed. The caller holds c.mu.
+func (c *client) prune() {
+	place := message.MaxPosition
+	if c.durable.Load() {
+		place = c.cursor.place(c.broker.router.Begun())
+	}
+	for key := range c.changed {
+		sub := c.subs[key]
+		v := sub.versions()
+		if v.From == message.MaxPosition {
+			continue // not committed yet
+		}
+		pruned := v.Prune(place)
+		if v.Ended && sub.group != nil {
+			pruned = nil // a group has its own place in the log
+		}
+		switch {
+		case pruned == nil:
+			c.forget(key, sub)
+		case pruned.Prev == nil:
+			sub.set(pruned)
+			delete(c.changed, key)
+		default:
+			sub.set(pruned)
+		}
+	}
+}
+
+// note remembers that a subscription's past has to be pruned. The caller holds c.mu.
+func (c *client) note(key string) {
+	if c.changed == nil {
+		c.changed = make(map[string]struct{})
+	}
+	c.changed[key] = struct{}{}
+}
+
+// forget removes a subscription from the session and from where the router finds it. The caller holds c.mu.
+func (c *client) forget(key string, sub *subscription) {
+	delete(c.changed, key)
+	delete(c.subs, key)
+	if sub.group != nil {
+		c.broker.groups.leave(sub.group, sub.member)
+		c.groups = slices.DeleteFunc(c.groups, func(g *group) bool { return g == sub.group })
+		return
+	}
+	c.broker.router.Remove(sub.filter, sub.entry)
+	c.count(sub.filter, -1)
+}
+
+// count keeps account of whether two of the subscriptions may match one topic: two without wildcards never do. The
+// caller holds c.mu.
+func (c *client) count(filter string, n int) {
+	c.plain += n
+	if strings.ContainsAny(filter, "+#") {
+		c.wild += n
+	}
+	c.overlaps.Store(c.plain > 1 && c.wild > 0)
+}

@@ -1,0 +1,7 @@
+package broker
+
+import "time"
+
+type sysState struct{}
+
+func (b *Broker) publishSys(time.Time) {}

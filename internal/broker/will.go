@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// will is a will message that is not published yet.
+type will struct {
+	message      message.Message // without its times
+	expiry       time.Duration   // of the message, from when it is published
+	expires      bool
+	delaySeconds uint32
+}
+
+func newWill(w *mqtt.Will, mount, clientID, username string) *will {
+	x := &will{delaySeconds: w.DelaySeconds}
+	fill(&x.message, w.Payload, &w.Properties, time.Time{})
+	x.message.Topic, x.message.QoS, x.message.Retain = mount+w.Topic, w.QoS, w.Retain
+	x.message.ClientID, x.message.Username = clientID, username
+	x.expires = w.Properties.Present.Has(mqtt.PropMessageExpiry)
+	x.expiry = time.Duration(w.Properties.MessageExpirySeconds) * time.Second
+	return x
+}
+
+// leaveWill publishes a will when its delay or its session is over, whichever comes first.
+func (b *Broker) leaveWill(c *client, w *will, expirySeconds uint32) {
+	delay := min(w.delaySeconds, expirySeconds)
+	if delay == 0 {
+		b.publishWill(w)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.will = w
+	c.willTimer = b.timers.after(time.Duration(delay)*time.Second, func() {
+		c.mu.Lock()
+		due := c.will == w
+		if due {
+			c.will = nil
+		}
+		c.mu.Unlock()
+		if due {
+			b.publishWill(w)
+		}
+	})
+}
+
+func (b *Broker) publishWill(w *will) {
+	m := w.message
+	m.PublishedAt = time.Now()
+	m.ExpiresAt = time.Time{}
+	if w.expires {
+		m.ExpiresAt = m.PublishedAt.Add(w.expiry)
+	}
+	batch := conn.NewBatch()
+	if _, _, err := b.publish(batch, &m, publisher{}); err != nil {
+		b.log.Error("will not published", "client", m.ClientID, "error", err)
+	}
+	batch.Flush(b.metrics)
+}

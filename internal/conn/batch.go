@@ -1,0 +1,125 @@
+package conn
+
+import (
+	"sync"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/metrics"
+)
+
+// Batch is one turn of work: what one read brought, one block of the log, one catch-up. It remembers which connections
+// have something to say, so that each is written once at the end, and counts without touching shared counters. A
+// Batch belongs to one goroutine.
+type Batch struct {
+	Now time.Time
+
+	dirty []*Conn
+
+	received, packets, publishes, payload int64
+	sent, sentPayload                     int64
+}
+
+// NewBatch begins a turn.
+func NewBatch() *Batch { return &Batch{Now: time.Now()} }
+
+// Flush ends the turn: it writes what the connections have to say, as far as their sockets take it at once, and adds up
+// the counts. No lock may be held.
+func (b *Batch) Flush(m *metrics.Metrics) {
+	for i := 0; i < len(b.dirty); i++ { // a flush may make others dirty
+		c := b.dirty[i]
+		b.dirty[i] = nil
+		c.flush(b)
+	}
+	b.dirty = b.dirty[:0]
+	add(&m.BytesReceived, &b.received)
+	add(&m.PacketsReceived, &b.packets)
+	add(&m.PublishReceived, &b.publishes)
+	add(&m.PublishBytesReceived, &b.payload)
+	if b.sent > 0 {
+		m.PacketsSent.Add(b.sent)
+	}
+	add(&m.PublishSent, &b.sent)
+	add(&m.PublishBytesSent, &b.sentPayload)
+}
+
+func add(c *metrics.Counter, n *int64) {
+	if *n > 0 {
+		c.Add(*n)
+		*n = 0
+	}
+}
+
+// Flusher writes what becomes due outside a batch, such as acknowledgements after a commit, so that whoever made it due
+// (the committer, for one) never waits for a socket.
+type Flusher struct {
+	metrics *metrics.Metrics
+	mu      sync.Mutex
+	wake    sync.Cond
+	queue   []*Conn
+	stopped bool
+	wg      sync.WaitGroup
+}
+
+// NewFlusher starts n goroutines that write.
+func NewFlusher(n int, m *metrics.Metrics) *Flusher {
+	f := &Flusher{metrics: m}
+	f.wake.L = &f.mu
+	for range n {
+		f.wg.Go(f.run)
+	}
+	return f
+}
+
+// add lists a connection. Its dirty flag keeps it from being listed twice.
+func (f *Flusher) add(c *Conn) {
+	f.mu.Lock()
+	f.queue = append(f.queue, c)
+	f.mu.Unlock()
+	f.wake.Signal()
+}
+
+// run takes a share of the queue at a time, so that what piles up during a write is written in one go.
+func (f *Flusher) run() {
+	b := NewBatch()
+	for {
+		f.mu.Lock()
+		for len(f.queue) == 0 && !f.stopped {
+			f.wake.Wait()
+		}
+		if len(f.queue) == 0 {
+			f.mu.Unlock()
+			return
+		}
+		n := min(len(f.queue), 64)
+		b.dirty = append(b.dirty[:0], f.queue[:n]...)
+		rest := copy(f.queue, f.queue[n:])
+		clear(f.queue[rest:])
+		f.queue = f.queue[:rest]
+		f.mu.Unlock()
+		b.Now = time.Now()
+		b.Flush(f.metrics)
+	}
+}
+
+// Stop writes what is listed and ends the goroutines.
+func (f *Flusher) Stop() {
+	f.mu.Lock()
+	f.stopped = true
+	f.mu.Unlock()
+	f.wake.Broadcast()
+	f.wg.Wait()
+}
+
+// FlushSoon has the flusher write what the connection has to say.
+func (c *Conn) FlushSoon() {
+	c.mu.Lock()
+	c.flushSoonLocked()
+	c.mu.Unlock()
+}
+
+func (c *Conn) flushSoonLocked() {
+	if !c.dirty {
+		c.dirty = true
+		c.opts.Flusher.add(c)
+	}
+}

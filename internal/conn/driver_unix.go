@@ -1,0 +1,29 @@
+//go:build unix
+
+package conn
+
+import "syscall"
+
+// readFD and writeFD try once, without waiting: EAGAIN says that the socket is not ready.
+func readFD(fd uintptr, p []byte) (n int, err error) {
+	for {
+		if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+func writeFD(fd uintptr, p []byte) (n int, err error) {
+	for {
+		if n, err = syscall.Write(int(fd), p); err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// isReadable reports whether a socket has something to read, an end or an error included.
+func isReadable(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err != syscall.EAGAIN && err != syscall.EINTR
+}

@@ -1,0 +1,124 @@
+package conn
+
+import (
+	"sync"
+)
+
+// Outbound buffers begin at bufferBytes; one that grew past keepBufferBytes is not kept.
+const (
+	bufferBytes     = 4 << 10
+	keepBufferBytes = 256 << 10
+)
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytes); return &b }}
+
+func getBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+func putBuffer(b []byte) {
+	if c := cap(b); c >= bufferBytes && c <= keepBufferBytes {
+		b = b[:0]
+		buffers.Put(&b)
+	}
+}
+
+// Transport writes for a connection.
+type Transport interface {
+	// TryWrite writes what it can at once, without waiting, and returns how much that was. What is left it keeps
+	// nothing of. An error is final.
+	TryWrite(p []byte) (int, error)
+	// WriteRest writes rest, and then whatever c.Take returns, elsewhere: it does not wait.
+	WriteRest(rest []byte)
+}
+
+// flush writes what is in the outbound buffer, unless somebody does already. If the socket does not take all of it, the
+// transport writes the rest when it can.
+func (c *Conn) flush(b *Batch) {
+	c.mu.Lock()
+	c.dirty = false
+	c.mu.Unlock()
+	for {
+		p := c.take()
+		if p == nil {
+			return
+		}
+		n, err := c.transport.TryWrite(p)
+		c.opts.Metrics.BytesSent.Add(int64(n))
+		if err != nil {
+			c.broken()
+			putBuffer(p)
+			return
+		}
+		if n < len(p) {
+			c.transport.WriteRest(p[n:])
+			return
+		}
+		putBuffer(p)
+		if !c.wrote(b) {
+			return
+		}
+	}
+}
+
+// take takes the outbound buffer to be written; nil: nothing is there, or another takes care of it.
+func (c *Conn) take() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing > 0 || len(c.buf) == 0 {
+		return nil
+	}
+	p := c.buf
+	c.buf, c.writing = nil, len(p)
+	return p
+}
+
+// wrote says that what was taken is written, and lets a port that waited for room go on. It reports whether there is
+// more to write.
+func (c *Conn) wrote(b *Batch) bool {
+	c.mu.Lock()
+	c.writing = 0
+	starved := c.starved && !c.closed
+	c.starved = false
+	port := c.port
+	c.signalDrained()
+	c.mu.Unlock()
+	if starved && port != nil {
+		port.Writable(b)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.buf) > 0
+}
+
+// broken ends a connection whose socket takes no more bytes.
+func (c *Conn) broken() {
+	c.mu.Lock()
+	c.buf, c.writing, c.closed = nil, 0, true
+	c.signalDrained()
+	c.mu.Unlock()
+	c.Close(0, "")
+}
+
+// signalDrained tells whoever waits in drained that nothing is left to write. The caller holds c.mu.
+func (c *Conn) signalDrained() {
+	if c.idle != nil && c.writing == 0 && len(c.buf) == 0 {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
+// drained returns a channel that is closed once everything is written; nil: it is already. One caller at most.
+func (c *Conn) drained() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing == 0 && len(c.buf) == 0 {
+		return nil
+	}
+	c.idle = make(chan struct{})
+	return c.idle
+}
+
+func (c *Conn) isAccepted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.accepted
+}

@@ -1,0 +1,291 @@
+package conn
+
+import (
+	"errors"
+	"unsafe"
+
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// keepCarryBytes is what a connection may go on to hold for the next partial packet once it is through with one.
+const keepCarryBytes = 4096
+
+// feed handles whole packets and carries the rest.
+func (c *Conn) feed(b *Batch, data []byte) {
+	b.received += int64(len(data))
+	own := len(c.carry) > 0
+	if own {
+		c.carry = append(c.carry, data...)
+		data = c.carry
+	}
+	for len(data) > 0 && !c.suspended.Load() && !c.IsClosing() {
+		n, ok := c.next(b, data)
+		if !ok {
+			break
+		}
+		data = data[n:]
+	}
+	switch {
+	case c.IsClosing() || len(data) == 0:
+		if cap(c.carry) > keepCarryBytes || c.IsClosing() {
+			c.carry = nil
+		}
+		c.carry = c.carry[:0]
+	case own:
+		c.carry = c.carry[:copy(c.carry, data)]
+	default:
+		c.carry = append(c.carry[:0], data...)
+	}
+}
+
+// next handles the first packet of data and returns its length; ok is false when it is not whole, not wanted yet, or
+// wrong.
+func (c *Conn) next(b *Batch, data []byte) (n int, ok bool) {
+	h, head, err := mqtt.DecodeHeader(data)
+	if errors.Is(err, mqtt.ErrIncomplete) && (c.state != awaitConnect || data[0]>>4 == byte(mqtt.CONNECT)) {
+		return 0, false
+	}
+	if c.state == awaitConnect && h.Type != mqtt.CONNECT {
+		c.Close(mqtt.ProtocolError, "") // [MQTT-3.1.0-1]: before a CONNECT nothing is owed an answer
+		return 0, false
+	}
+	if err != nil {
+		c.fail(err)
+		return 0, false
+	}
+	size := head + int(h.Remaining)
+	if uint64(size) > uint64(c.opts.MaxPacketBytes) {
+		c.tooLarge(h)
+		return 0, false
+	}
+	if len(data) < size {
+		return 0, false
+	}
+	verdict, err := c.packet(b, h, data[head:size])
+	if err != nil {
+		c.fail(err)
+		return 0, false
+	}
+	if verdict == Retry {
+		return 0, false
+	}
+	b.packets++
+	c.keepAlive.touch()
+	return size, true
+}
+
+// tooLarge refuses a packet by its header alone.
+func (c *Conn) tooLarge(h mqtt.Header) {
+	if h.Type == mqtt.CONNECT && c.state == awaitConnect {
+		c.Close(mqtt.PacketTooLarge, "") // its version is not known yet
+		return
+	}
+	c.Close(mqtt.PacketTooLarge, "the packet is larger than the server's maximum packet size")
+}
+
+// errUnexpected is a packet that a client must not send, or not now.
+func errUnexpected(t mqtt.Type, why string) error {
+	return &mqtt.DecodeError{Code: mqtt.ProtocolError, Packet: t, Reason: why}
+}
+
+func (c *Conn) packet(b *Batch, h mqtt.Header, body []byte) (Verdict, error) {
+	switch c.state {
+	case awaitConnect:
+		return Done, c.connect(h, body)
+	case connecting:
+		return Done, errUnexpected(h.Type, "sent before CONNACK")
+	case challenged:
+		return Done, c.challengeAnswer(h, body)
+	}
+	if h.Type == mqtt.PUBLISH {
+		return c.receivePublish(b, h, body)
+	}
+	return Done, c.control(b, h, body)
+}
+
+// connect hands a CONNECT to the handler, suspended until it is answered.
+func (c *Conn) connect(h mqtt.Header, body []byte) error {
+	p := new(mqtt.Connect)
+	err := p.Decode(h, body, mqtt.V5)
+	if p.Version != 0 {
+		c.setVersion(p.Version)
+	}
+	if err != nil {
+		c.refuseMalformed(p, err)
+		return nil
+	}
+	p.Password, p.AuthData = clone(p.Password), clone(p.AuthData)
+	p.User = clone(p.User)
+	if p.Will != nil {
+		cloneWill(p.Will)
+	}
+	c.authMethod = p.AuthMethod
+	c.mu.Lock()
+	c.attachLimits(p)
+	c.mu.Unlock()
+	c.state = connecting
+	c.Suspend()
+	c.handler.Connect(c, p)
+	return nil
+}
+
+// refuseMalformed answers a CONNECT that cannot be read: version 5 clients get a CONNACK that says why, and older ones
+// only where the level is unknown; a 3.1.1 CONNECT that does not conform is closed without one [MQTT-3.1.4-1].
+func (c *Conn) refuseMalformed(p *mqtt.Connect, err error) {
+	code := mqtt.MalformedPacket
+	var rc mqtt.ReasonCode
+	if errors.As(err, &rc) {
+		code = rc
+	}
+	switch {
+	case code == mqtt.UnsupportedProtocolVersion:
+		if p.Version >= mqtt.V5 { // a level that is to come, or a bridge's: it is told as version 5 tells it
+			c.setVersion(mqtt.V5)
+		} else {
+			c.setVersion(mqtt.V311)
+		}
+		c.Refuse(code, "")
+	case code == mqtt.ClientIDNotValid:
+		c.Refuse(code, err.Error())
+	case p.Version == mqtt.V5:
+		c.Refuse(code, err.Error())
+	default:
+		c.Close(code, "")
+	}
+}
+
+func (c *Conn) challengeAnswer(h mqtt.Header, body []byte) error {
+	switch h.Type {
+	case mqtt.AUTH:
+		p := new(mqtt.Auth)
+		if err := p.Decode(h, body, c.version); err != nil {
+			return err
+		}
+		if !p.HasAuthMethod || p.AuthMethod != c.authMethod || p.Code != mqtt.ContinueAuthentication {
+			return errUnexpected(mqtt.AUTH, "does not continue the authentication that CONNECT began [MQTT-4.12.0-5]")
+		}
+		p.AuthData = clone(p.AuthData)
+		c.state = connecting
+		c.Suspend()
+		c.handler.Authenticate(c, p)
+		return nil
+	case mqtt.DISCONNECT:
+		c.Close(mqtt.Success, "")
+		return nil
+	}
+	return errUnexpected(h.Type, "sent before CONNACK [MQTT-3.1.2-30]")
+}
+
+// receivePublish decodes a PUBLISH in place and resolves its alias, before anybody looks at its topic.
+func (c *Conn) receivePublish(b *Batch, h mqtt.Header, body []byte) (Verdict, error) {
+	p := &c.publish
+	if err := p.Decode(h, body, c.version); err != nil {
+		return Done, err
+	}
+	if len(p.Properties.SubscriptionIDs) > 0 {
+		return Done, errUnexpected(mqtt.PUBLISH, "a client sent a subscription identifier [MQTT-3.3.4-6]")
+	}
+	if p.Properties.Present.Has(mqtt.PropTopicAlias) {
+		if err := c.resolveAlias(p); err != nil {
+			return Done, err
+		}
+	}
+	verdict, err := c.port.Publish(b, p)
+	if verdict == Done && err == nil {
+		b.publishes++
+		b.payload += int64(len(p.Payload))
+	}
+	return verdict, err
+}
+
+// resolveAlias learns or applies a topic alias.
+func (c *Conn) resolveAlias(p *mqtt.Publish) error {
+	alias := p.Properties.TopicAlias
+	if alias == 0 || alias > c.opts.TopicAliasMaximum {
+		return &mqtt.DecodeError{Code: mqtt.TopicAliasInvalid, Packet: mqtt.PUBLISH, Statement: "MQTT-3.3.2-9",
+			Reason: "topic alias beyond the server's topic alias maximum"}
+	}
+	if int(alias) > len(c.aliases) {
+		c.aliases = append(c.aliases, make([]string, int(alias)-len(c.aliases))...)
+	}
+	known := &c.aliases[alias-1]
+	switch {
+	case len(p.Topic) > 0:
+		if *known != string(p.Topic) {
+			*known = string(p.Topic)
+		}
+	case *known == "":
+		return &mqtt.DecodeError{Code: mqtt.ProtocolError, Packet: mqtt.PUBLISH, Reason: "topic alias was never given a topic"}
+	default:
+		// The alias keeps the string alive for as long as the packet is handled, and nobody writes to a topic.
+		p.Topic = unsafe.Slice(unsafe.StringData(*known), len(*known))
+	}
+	return nil
+}
+
+// control handles every packet of an open connection but PUBLISH.
+func (c *Conn) control(b *Batch, h mqtt.Header, body []byte) error {
+	p, err := mqtt.Decode(h, body, c.version)
+	if err != nil {
+		return err
+	}
+	switch p := p.(type) {
+	case *mqtt.Puback:
+		return c.port.Ack(b, h.Type, &p.Ack)
+	case *mqtt.Pubrec:
+		return c.port.Ack(b, h.Type, &p.Ack)
+	case *mqtt.Pubrel:
+		return c.port.Ack(b, h.Type, &p.Ack)
+	case *mqtt.Pubcomp:
+		return c.port.Ack(b, h.Type, &p.Ack)
+	case *mqtt.Subscribe:
+		return c.port.Subscribe(b, p)
+	case *mqtt.Unsubscribe:
+		return c.port.Unsubscribe(b, p)
+	case *mqtt.Pingreq:
+		c.pingresp(b)
+		return nil
+	case *mqtt.Disconnect:
+		return c.receiveDisconnect(p)
+	case *mqtt.Auth:
+		return c.receiveAuth(p)
+	}
+	return errUnexpected(h.Type, "a client must not send it")
+}
+
+func (c *Conn) receiveDisconnect(p *mqtt.Disconnect) error {
+	if p.ServerReference != "" {
+		return errUnexpected(mqtt.DISCONNECT, "a client sent a server reference")
+	}
+	if err := c.port.Disconnect(p); err != nil {
+		return err
+	}
+	c.Close(mqtt.Success, "")
+	return nil
+}
+
+func (c *Conn) receiveAuth(p *mqtt.Auth) error {
+	if c.authMethod == "" {
+		return errUnexpected(mqtt.AUTH, "the connection has no authentication method [MQTT-4.12.0-7]")
+	}
+	if p.AuthMethod != c.authMethod {
+		return errUnexpected(mqtt.AUTH, "the authentication method differs from CONNECT's [MQTT-4.12.1-1]")
+	}
+	p.AuthData = clone(p.AuthData)
+	return c.port.Authenticate(p)
+}
+
+func clone[T ~[]byte](b T) T {
+	if b == nil {
+		return nil
+	}
+	return append(T{}, b...)
+}
+
+func cloneWill(w *mqtt.Will) {
+	w.Payload = clone(w.Payload)
+	w.Properties.ResponseTopic = clone(w.Properties.ResponseTopic)
+	w.Properties.CorrelationData = clone(w.Properties.CorrelationData)
+	w.Properties.ContentType = clone(w.Properties.ContentType)
+	w.Properties.User = clone(w.Properties.User)
+}

@@ -1,0 +1,68 @@
+package router
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/storage"
+)
+
+// match finds who gets a message now, by the newest version of each subscription.
+func (r *Router) match(topic string) *scratch {
+	return r.matchVersions(topic, (*Entry).newest)
+}
+
+// matchAt finds who gets the record at pos, by the versions that are in force there.
+func (r *Router) matchAt(topic string, pos message.Position) *scratch {
+	return r.matchVersions(topic, func(e *Entry) *session.Subscription { return e.Subscription().At(pos) })
+}
+
+func (e *Entry) newest() *session.Subscription {
+	if s := e.Subscription(); s != nil && !s.Ended {
+		return s
+	}
+	return nil
+}
+
+func (r *Router) matchVersions(topic string, version func(*Entry) *session.Subscription) *scratch {
+	s := scratches.Get().(*scratch)
+	s.entries = r.index.Match(topic, s.entries[:0])
+	if s.overlap() {
+		slices.SortStableFunc(s.entries, func(a, b *Entry) int { return cmp.Compare(a.To.Seq(), b.To.Seq()) })
+	}
+	for _, e := range s.entries {
+		v := version(e)
+		if v == nil {
+			continue
+		}
+		s.subs = append(s.subs, v)
+		n := len(s.subs)
+		if last := len(s.targets) - 1; last >= 0 && s.targets[last].to == e.To {
+			t := &s.targets[last]
+			t.to2, t.qos = n, max(t.qos, v.QoS)
+			continue
+		}
+		s.targets = append(s.targets, target{to: e.To, from: n - 1, to2: n, qos: v.QoS})
+	}
+	return s
+}
+
+// overlap reports whether a subscriber may be among the entries more than once.
+func (s *scratch) overlap() bool {
+	if len(s.entries) < 2 {
+		return false
+	}
+	for _, e := range s.entries {
+		if e.To.Overlaps() {
+			return true
+		}
+	}
+	return false
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, storage.ErrFull) || errors.Is(err, storage.ErrBusy)
+}

@@ -1,0 +1,242 @@
+// Package router is the only place where one message becomes many: it matches a topic, keeps what has to be kept, and
+// hands each subscriber its copy.
+//
+// A subscriber whose session ends with its connection gets the message at once, on the publisher's goroutine. What a
+// durable session is to get with QoS 1 or 2 goes into the log first, once for all of them, and from there to those that
+// keep up, as soon as it is committed (tail.go), and to the others when they can take it (catchup.go).
+package router
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/index"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/retain"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// Options make a Router.
+type Options struct {
+	Engine   storage.Engine
+	Retained *retain.Store
+	Metrics  *metrics.Metrics
+	Workers  int // that read the log for those who lag behind
+}
+
+// Subscriber is who a subscription belongs to: a session or a shared group.
+type Subscriber interface {
+	// Seq tells subscribers apart and orders them.
+	Seq() uint64
+	// Overlaps reports whether two of its subscriptions may match one topic.
+	Overlaps() bool
+	// Durable reports whether what it gets with QoS 1 or 2 goes through the log.
+	Durable() bool
+	// Deliver hands over a message that did not go through the log. subs, the matching subscriptions in force, is valid
+	// during the call.
+	Deliver(b *conn.Batch, m *message.Message, subs []*session.Subscription)
+	// Tail offers a record of the log to a durable subscriber, in the order of the log.
+	Tail(b *conn.Batch, r Record, subs []*session.Subscription)
+}
+
+// Record is a record of the log with its place.
+type Record struct {
+	Position message.Position
+	Message  *message.Message
+}
+
+// Entry is a subscription as the index holds it: whose it is, and its newest version.
+type Entry struct {
+	To  Subscriber
+	sub atomic.Pointer[session.Subscription]
+}
+
+// NewEntry makes the entry of a subscription.
+func NewEntry(to Subscriber, s *session.Subscription) *Entry {
+	e := &Entry{To: to}
+	e.sub.Store(s)
+	return e
+}
+
+// Subscription returns the newest version.
+func (e *Entry) Subscription() *session.Subscription { return e.sub.Load() }
+
+// Set makes s the newest version. Calls for one entry are the caller's to serialise.
+func (e *Entry) Set(s *session.Subscription) { e.sub.Store(s) }
+
+// Router routes messages. Its methods may be called from any goroutine.
+type Router struct {
+	opts  Options
+	index *index.Index[*Entry]
+
+	begun    atomic.Uint64 // the first block of the log whose dispatch has not begun
+	stopTail func()
+	catchUp  catchUp
+}
+
+// New makes a router, which takes part in the log from now on. Close ends it.
+func New(o Options) *Router {
+	r := &Router{opts: o, index: index.New[*Entry]()}
+	next := o.Engine.Health().Next
+	r.begun.Store(next.Block)
+	r.catchUp.start(r, max(1, o.Workers))
+	r.stopTail = o.Engine.Tail(0, next, r.dispatch)
+	return r
+}
+
+// Close stops the deliveries from the log. The engine is the caller's to close, before or after.
+func (r *Router) Close() {
+	r.stopTail()
+	r.catchUp.stop()
+}
+
+// Add and Remove enter a subscription into the index under a filter without its share, and take it out.
+func (r *Router) Add(filter string, e *Entry) { r.index.Add(filter, e) }
+
+// Remove takes a subscription out of the index.
+func (r *Router) Remove(filter string, e *Entry) { r.index.Remove(filter, e) }
+
+// Subscriptions returns the number of entries in the index.
+func (r *Router) Subscriptions() int { return r.index.Len() }
+
+// Begun returns the first block of the log whose dispatch to live subscribers has not begun.
+func (r *Router) Begun() uint64 { return r.begun.Load() }
+
+// Publication is a message on its way in.
+type Publication struct {
+	Message  *message.Message
+	PacketID uint16 // QoS 2: the publisher's
+	// KeepID says that the packet identifier has to be kept though nobody durable gets the message: QoS 2 from a durable
+	// session.
+	KeepID bool
+	Ops    []storage.Op // state that has to change with the message
+	Waiter Waiter       // nil: nobody waits for the commit
+}
+
+// Waiter is a publisher that has to hear when its message is committed.
+type Waiter interface {
+	// Wait is called when the message is about to be submitted. The function that it returns is called once, after the
+	// commit, by the engine, perhaps before Publish returns.
+	Wait() (done func(mqtt.ReasonCode))
+	// Unwait takes the last Wait back: the message could not be submitted.
+	Unwait()
+}
+
+// Publish routes a message. waits says that the waiter hears the result; otherwise code is it. An error, which is
+// storage.ErrBusy or means that the engine is out of order, says that nothing was done.
+func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, waits bool, err error) {
+	m := p.Message
+	s := r.match(m.Topic)
+	defer s.release()
+	log := m.QoS > 0 && s.anyDurable(m.QoS)
+	if log || m.Retain || p.KeepID || len(p.Ops) > 0 {
+		if err := r.submit(p, log); err != nil {
+			return 0, false, err
+		}
+		waits = true
+	}
+	if !log || m.QoS < mqtt.ExactlyOnce { // QoS 2 that anybody durable gets waits for its commit [rule 2 of the log]
+		r.deliver(b, m, s, log)
+	}
+	if len(s.targets) == 0 {
+		r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
+		return mqtt.NoMatchingSubscribers, waits, nil
+	}
+	return mqtt.Success, waits, nil
+}
+
+// submit commits the message, if it is for the log, its retained copy and the state that goes with it.
+func (r *Router) submit(p Publication, log bool) error {
+	m := p.Message
+	u := storage.Unit{Ops: p.Ops}
+	if log {
+		u.Records = []storage.Record{{Message: m, PacketID: p.PacketID}}
+	}
+	var done func(mqtt.ReasonCode)
+	if p.Waiter != nil {
+		done = p.Waiter.Wait()
+	}
+	err := r.opts.Engine.Submit(0, u, func(pos message.Position, err error) {
+		code := mqtt.Success
+		if err == nil && m.Retain {
+			if err := r.opts.Retained.Set(m, pos); err != nil {
+				code = mqtt.QuotaExceeded
+			}
+		}
+		if err != nil {
+			code = CodeOf(err)
+			r.opts.Metrics.Drop(message.DropLogFull, 1)
+		}
+		if done != nil {
+			done(code)
+		}
+	})
+	if err != nil && done != nil {
+		p.Waiter.Unwait()
+	}
+	return err
+}
+
+// CodeOf translates an engine's error for a client.
+func CodeOf(err error) mqtt.ReasonCode {
+	switch {
+	case err == nil:
+		return mqtt.Success
+	case isFull(err):
+		return mqtt.QuotaExceeded
+	}
+	return mqtt.ServerUnavailable
+}
+
+// deliver hands the message to everybody who gets it without the log.
+func (r *Router) deliver(b *conn.Batch, m *message.Message, s *scratch, logged bool) {
+	for i := range s.targets {
+		t := &s.targets[i]
+		if logged && t.to.Durable() && min(m.QoS, t.qos) > 0 {
+			continue
+		}
+		t.to.Deliver(b, m, s.subs[t.from:t.to2])
+	}
+}
+
+// scratch holds the result of a match, grouped by subscriber.
+type scratch struct {
+	entries []*Entry
+	subs    []*session.Subscription
+	targets []target
+}
+
+// target is one subscriber's share of a match: subs[from:to2].
+type target struct {
+	to        Subscriber
+	from, to2 int
+	qos       mqtt.QoS // the highest granted
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// keepEntries bounds what an idle scratch holds.
+const keepEntries = 64 << 10
+
+func (s *scratch) release() {
+	clear(s.entries)
+	clear(s.subs)
+	clear(s.targets)
+	if cap(s.entries) <= keepEntries {
+		s.entries, s.subs, s.targets = s.entries[:0], s.subs[:0], s.targets[:0]
+		scratches.Put(s)
+	}
+}
+
+func (s *scratch) anyDurable(qos mqtt.QoS) bool {
+	for i := range s.targets {
+		if t := &s.targets[i]; min(qos, t.qos) > 0 && t.to.Durable() {
+			return true
+		}
+	}
+	return false
+}
