@@ -16,7 +16,7 @@ import (
 // stopTimeout is how long a graceful stop may take: less than the ten seconds after which supervisors kill.
 const stopTimeout = 9 * time.Second
 
-// server is what serve needs of a broker.
+// server is what serve needs of a broker that New has made.
 type server interface {
 	Start() error
 	Listeners() []broker.ListenerInfo
@@ -46,7 +46,7 @@ func serve(e *env, c *command, args []string) int {
 	for _, key := range cfg.NotYet() {
 		log.Warn("key has no effect in this version", "key", key)
 	}
-	b, err := newServer(cfg, log)
+	b, err := broker.New(cfg, log)
 	if err != nil {
 		return e.fail(c, err)
 	}

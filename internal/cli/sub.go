@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
-
-	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // The pauses between attempts to connect again double from the first to the last.
@@ -188,7 +186,7 @@ func (s *subscriber) subscribe(ctx context.Context, cl *client, stderr io.Writer
 		if code >= 0x80 {
 			return fmt.Errorf("subscribing to %s: %w", s.filters[i], refused(code, reason))
 		}
-		s.debugf(stderr, "subscribed to %s: %v", s.filters[i], mqtt.ReasonCode(code))
+		s.debugf(stderr, "subscribed to %s: QoS %d", s.filters[i], code)
 	}
 	return nil
 }

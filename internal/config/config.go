@@ -167,7 +167,7 @@ type Session struct {
 
 // Storage are the limits of the log.
 type Storage struct {
-	MaxBytes    int64 `yaml:"max_bytes" doc:"size of the data directory, past which messages are refused; 0: no limit"`
+	MaxBytes    int64 `yaml:"max_bytes" doc:"size of all stored messages, past which new ones are refused; 0: no limit"`
 	KeepSeconds int64 `yaml:"keep_seconds" doc:"keep delivered messages for so long; 0: not at all"`
 	KeepBytes   int64 `yaml:"keep_bytes" doc:"keep so many bytes of delivered messages; 0: none"`
 }

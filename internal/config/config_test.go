@@ -108,7 +108,9 @@ func TestNotYet(t *testing.T) {
 		{"mqtt.max_qos=1", ""},
 		{"api.bind=127.0.0.1:9999", "api"},
 		{"metrics.bind=127.0.0.1:9999", "metrics"},
-		{"storage.max_bytes=1", "storage"},
+		{"storage.max_bytes=1", ""},
+		{"storage.keep_bytes=1", "storage.keep_bytes"},
+		{"storage.keep_seconds=1", "storage.keep_seconds"},
 		{"streams.s.filters=a", "streams"},
 	} {
 		c, _, err := Load(Sources{Sets: []string{tt.set}})

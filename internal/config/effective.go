@@ -56,7 +56,8 @@ func (c *Config) NotYet() []string {
 	}{
 		{"api", c.API, d.API},
 		{"metrics", c.Metrics, d.Metrics},
-		{"storage", c.Storage, d.Storage},
+		{"storage.keep_seconds", c.Storage.KeepSeconds, d.Storage.KeepSeconds},
+		{"storage.keep_bytes", c.Storage.KeepBytes, d.Storage.KeepBytes},
 		{"streams", len(c.Streams), len(d.Streams)},
 	} {
 		if k.set != k.none {

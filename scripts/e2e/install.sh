@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the clients that the end-to-end tests use, unless they are there: mosquitto's from the system's packages, and
-# MQTT.js and Python's paho in the user's cache directory, outside the project.
+# Installs the clients that the end-to-end tests use, unless they are there: mosquitto's and Python's paho from the
+# system's packages, MQTT.js in the user's cache directory, outside the project.
 set -eu
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/barid-e2e
 mkdir -p "$cache"
@@ -16,18 +16,24 @@ system_packages() {
   $as_root apt-get install -y -qq "$@" || { $as_root apt-get update -qq && $as_root apt-get install -y -qq "$@"; }
 }
 
+# The python3 that the system's packages serve may be another one than the first in PATH.
+paho_version() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    "$python" -c 'import paho.mqtt; print(paho.mqtt.__version__)' 2>/dev/null && return
+  done
+  return 1
+}
+
 missing=()
 command -v mosquitto_rr >/dev/null || missing+=(mosquitto-clients)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
-command -v python3 >/dev/null || missing+=(python3)
+paho_version >/dev/null || missing+=(python3-paho-mqtt)
 [ ${#missing[@]} -eq 0 ] || system_packages "${missing[@]}"
 
 if [ ! -e "$cache/node_modules/mqtt/package.json" ]; then
   npm install --silent --no-audit --no-fund --prefix "$cache" mqtt@5.16.0
 fi
-if ! PYTHONPATH=$cache/python python3 -c 'import paho.mqtt.client' 2>/dev/null; then
-  python3 -m pip install --quiet --target "$cache/python" paho-mqtt==1.6.1 || system_packages python3-paho-mqtt
-fi
-PYTHONPATH=$cache/python python3 -c 'import paho.mqtt; print("Python paho", paho.mqtt.__version__)'
+echo "Python paho $(paho_version)"
 node -e 'console.log("MQTT.js", require(process.argv[1]).version)' "$cache/node_modules/mqtt/package.json"
