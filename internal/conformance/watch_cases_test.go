@@ -15,8 +15,8 @@ import (
 func TestWatchSeesBreaches(t *testing.T) {
 	const ok = "; connack 0x00"
 	tests := []struct{ dialogue, breach string }{
-		{"connect v5 max_packet=10" + ok, ""},
-		{"connect v5 max_packet=10; connack 0x00 reason=x*20", "MQTT-3.1.2-24"},
+		{"connect v5 max_packet=20" + ok, ""},
+		{"connect v5 max_packet=20; connack 0x00 reason=x*20", "MQTT-3.1.2-24"},
 		{"connect v5; pingresp", "MQTT-3.2.0-1"},
 		{"connect v5; auth 0x18", "MQTT-3.2.0-1"},
 		{"connect v5" + ok + ok, "MQTT-3.2.0-2"},

@@ -79,7 +79,7 @@ var codes = map[string]string{
 	"connack": "00 80 81 82 83 84 85 86 87 88 89 8a 8c 90 95 97 99 9a 9b 9c 9d 9f", "puback": "00 10 80 83 87 90 91 97 99",
 	"pubrec": "00 10 80 83 87 90 91 97 99", "pubrel": "00 92", "pubcomp": "00 92", "suback": "00 01 02 80 83 87 8f 91 97 9e a1 a2",
 	"unsuback": "00 11 80 83 87 8f 91", "auth": "00 18",
-	"disconnect": "00 80 81 82 83 87 89 8b 8d 8e 8f 90 93 94 95 96 97 98 99 9a 9b 9c 9d 9e 9f a0 a1 a2",
+	"disconnect":    "00 80 81 82 83 87 89 8b 8d 8e 8f 90 93 94 95 96 97 98 99 9a 9b 9c 9d 9e 9f a0 a1 a2",
 	"3.1.1 connack": "00 01 02 03 04 05", "3.1.1 suback": "00 01 02 80", "3.1 suback": "00 01 02",
 }
 
