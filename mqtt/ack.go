@@ -40,6 +40,10 @@ func (x *Pubcomp) AppendTo(dst []byte, v Version) ([]byte, error) { return x.app
 
 func (x *Ack) decode(t Type, h Header, body []byte, v Version) error {
 	*x = Ack{}
+	if len(body) == 2 && h.Flags == typeFlags[t] && body[0]|body[1] != 0 {
+		x.PacketID = uint16(body[0])<<8 | uint16(body[1]) // the usual: nothing else
+		return nil
+	}
 	r := newReader(t, h, body, v)
 	x.PacketID = r.packetID()
 	if v >= V5 && r.more() {
@@ -70,9 +74,9 @@ func (w *writer) reasonProperties(reason string, user UserProperties) {
 }
 
 func (x *Ack) appendTo(t Type, dst []byte, v Version) ([]byte, error) {
+	bare := x.ReasonString == "" && len(x.User) == 0
 	w := newWriter(dst, t)
 	w.packetID(x.PacketID)
-	bare := x.ReasonString == "" && len(x.User) == 0
 	if v >= V5 && (x.Code != Success || !bare) {
 		w.reasonCode(x.Code)
 		if !bare {

@@ -148,9 +148,21 @@ func BenchmarkDecodeHeader(b *testing.B) {
 
 func BenchmarkPubackDecode(b *testing.B) {
 	var x Puback
+	body := []byte{1, 2}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := x.Decode(Header{Type: PUBACK, Remaining: 2}, []byte{1, 2}, V5); err != nil {
+		if err := x.Decode(Header{Type: PUBACK, Remaining: 2}, body, V5); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPubackAppendTo(b *testing.B) {
+	x := Puback{Ack{PacketID: 7}}
+	dst := make([]byte, 0, 8)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := x.AppendTo(dst, V5); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -18,7 +18,9 @@
 //	== a retained message is replaced [MQTT-3.3.1-5]
 //	[MQTT-3.3.1-9]                               # more statements
 //	versions v5 v3.1.1                           # play it once for each, as $v
-//	set mqtt.retain=true                         # configuration
+//	set mqtt.overlap=each                        # configuration
+//	user reader secret                           # who may connect; without such a line everybody
+//	deny publish closed/#                        # what nobody may do
 //	A: connect $v id=a clean                     # opens a connection and sends CONNECT
 //	A< connack 0x00 session_present=0            # the next packet from the server
 //	B: connected v5 id=b clean                   # the same, with the CONNACK taken for granted

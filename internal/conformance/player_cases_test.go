@@ -112,7 +112,7 @@ func TestScriptErrorsNameTheLine(t *testing.T) {
 }
 
 func TestHeadersOfScenarios(t *testing.T) {
-	scenarios, err := Parse("x/testdata/a/b.txt", "# c\n== one # two [MQTT-1.2-3] [MQTT-3.1.1/1-1]\n[MQTT-3.1/A-1]\nversions v5 v3.1\nset a.b=c\nfile f\nx # y\nend\nv5,v3.1| A: connect v5 # c\n")
+	scenarios, err := Parse("x/testdata/a/b.txt", "# c\n== one # two [MQTT-1.2-3] [MQTT-3.1.1/1-1]\n[MQTT-3.1/A-1]\nversions v5 v3.1\nset a.b=c\nuser u p\ndeny publish a/#\nv5,v3.1| A: connect v5 # c\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestHeadersOfScenarios(t *testing.T) {
 	if s.ID() != "a/b.txt: one # two" || strings.Join(s.Statements, " ") != "MQTT-1.2-3 MQTT-3.1.1/1-1 MQTT-3.1/A-1" {
 		t.Errorf("got %q %q", s.ID(), s.Statements)
 	}
-	if s.Files["f"] != "x # y\n" || len(s.Settings) != 1 || len(s.Steps) != 1 || s.Steps[0].Plays("v3.1.1") || !s.Steps[0].Plays("v5") {
+	if s.Users["u"] != "p" || s.Denied[0] != (Denial{"publish", "a/#"}) || len(s.Settings) != 1 || len(s.Steps) != 1 || s.Steps[0].Plays("v3.1.1") || !s.Steps[0].Plays("v5") {
 		t.Errorf("got %+v", s)
 	}
 }

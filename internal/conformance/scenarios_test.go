@@ -40,17 +40,8 @@ func TestScenarios(t *testing.T) {
 }
 
 func playOne(t *testing.T, s Scenario, version string, edits map[int][]string) {
-	files := writeFiles(t, s.Files)
-	var settings []string
-	for _, setting := range s.Settings {
-		setting = replaceVariable(setting, "v", version)
-		for name, path := range files {
-			setting = strings.ReplaceAll(setting, "@"+name, path)
-		}
-		settings = append(settings, setting)
-	}
 	synctest.Test(t, func(t *testing.T) {
-		srv := startBroker(t, settings)
+		srv := startBroker(t, s, version)
 		p := newPlayer(s, version, srv)
 		if version == "" {
 			p.edits = edits
@@ -61,19 +52,6 @@ func playOne(t *testing.T, s Scenario, version string, edits map[int][]string) {
 		p.leave()
 		srv.Stop()
 	})
-}
-
-// writeFiles writes a scenario's files and returns their paths.
-func writeFiles(t *testing.T, files map[string]string) map[string]string {
-	paths := map[string]string{}
-	dir := t.TempDir()
-	for name, text := range files {
-		paths[name] = dir + "/" + name
-		if err := os.WriteFile(paths[name], []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return paths
 }
 
 // rewriteFile puts new lines in the place of others, by line number, and after those with a negative number.

@@ -14,12 +14,16 @@ type Scenario struct {
 	File       string
 	Line       int
 	Name       string
-	Statements []string // without brackets
-	Versions   []string // play it once for each; empty: once
-	Settings   []string // key=value
-	Files      map[string]string
+	Statements []string          // without brackets
+	Versions   []string          // play it once for each; empty: once
+	Settings   []string          // key=value
+	Users      map[string]string // who may connect, and their passwords; nil: everybody
+	Denied     []Denial
 	Steps      []Step
 }
+
+// Denial is something that clients may not do.
+type Denial struct{ Action, Filter string } // "publish", "closed/#"
 
 // Step is one line of a scenario's dialogue.
 type Step struct {
@@ -132,11 +136,15 @@ func (p *scriptReader) line(line string) error {
 		s.Versions = strings.Fields(rest)
 	case "set":
 		s.Settings = append(s.Settings, strings.TrimSpace(rest))
-	case "file":
-		if s.Files == nil {
-			s.Files = map[string]string{}
+	case "user":
+		name, password, _ := strings.Cut(rest, " ")
+		if s.Users == nil {
+			s.Users = map[string]string{}
 		}
-		s.Files[rest] = strings.Join(p.untilEnd(), "\n") + "\n"
+		s.Users[name] = password
+	case "deny":
+		action, filter, _ := strings.Cut(rest, " ")
+		s.Denied = append(s.Denied, Denial{action, filter})
 	default:
 		steps, err := p.steps(line)
 		s.Steps = append(s.Steps, steps...)

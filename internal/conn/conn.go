@@ -146,19 +146,11 @@ func (c *Conn) Feed(b *Batch, data []byte) Status {
 	if !c.enter() {
 		return Closed
 	}
-	if c.event != nil && !c.suspended.Load() {
-		event := c.event
-		c.event = nil
-		event(b)
-	}
-	c.feed(b, data)
+	s := c.feed(b, data)
 	if c.leave() {
 		return Closed
 	}
-	if c.suspended.Load() {
-		return Suspended
-	}
-	return Hungry
+	return s
 }
 
 // enter and leave bracket the use of the input side, so that Close knows when it is over.

@@ -10,20 +10,35 @@ import (
 // keepCarryBytes is what a connection may go on to hold for the next partial packet once it is through with one.
 const keepCarryBytes = 4096
 
-// feed handles whole packets and carries the rest.
-func (c *Conn) feed(b *Batch, data []byte) {
+// feed handles whole packets and carries the rest. It returns Suspended if that is why it stopped, even if the connection
+// was resumed since: whoever drives it has to feed it again.
+func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 	b.received += int64(len(data))
 	own := len(c.carry) > 0
 	if own {
 		c.carry = append(c.carry, data...)
 		data = c.carry
 	}
-	for len(data) > 0 && !c.suspended.Load() && !c.IsClosing() {
-		n, ok := c.next(b, data)
-		if !ok {
+	for !c.IsClosing() {
+		if c.suspended.Load() {
+			s = Suspended
 			break
 		}
-		data = data[n:]
+		if event := c.event; event != nil {
+			c.event = nil
+			event(b)
+			continue
+		}
+		if len(data) == 0 {
+			break
+		}
+		n, v := c.next(b, data)
+		if data = data[n:]; v == partial {
+			break
+		} else if v == later {
+			s = Suspended
+			break
+		}
 	}
 	switch {
 	case c.IsClosing() || len(data) == 0:
@@ -36,42 +51,51 @@ func (c *Conn) feed(b *Batch, data []byte) {
 	default:
 		c.carry = append(c.carry[:0], data...)
 	}
+	return s
 }
 
-// next handles the first packet of data and returns its length; ok is false when it is not whole, not wanted yet, or
-// wrong.
-func (c *Conn) next(b *Batch, data []byte) (n int, ok bool) {
+// progress is what next made of a packet.
+type progress uint8
+
+const (
+	handled progress = iota
+	partial          // it is not whole, or it was the last one
+	later            // it has to be handled again once the connection is resumed
+)
+
+// next handles the first packet of data and returns its length.
+func (c *Conn) next(b *Batch, data []byte) (n int, p progress) {
 	h, head, err := mqtt.DecodeHeader(data)
 	if errors.Is(err, mqtt.ErrIncomplete) && (c.state != awaitConnect || data[0]>>4 == byte(mqtt.CONNECT)) {
-		return 0, false
+		return 0, partial
 	}
 	if c.state == awaitConnect && h.Type != mqtt.CONNECT {
 		c.Close(mqtt.ProtocolError, "") // [MQTT-3.1.0-1]: before a CONNECT nothing is owed an answer
-		return 0, false
+		return 0, partial
 	}
 	if err != nil {
 		c.fail(err)
-		return 0, false
+		return 0, partial
 	}
 	size := head + int(h.Remaining)
 	if uint64(size) > uint64(c.opts.MaxPacketBytes) {
 		c.tooLarge(h)
-		return 0, false
+		return 0, partial
 	}
 	if len(data) < size {
-		return 0, false
+		return 0, partial
 	}
 	verdict, err := c.packet(b, h, data[head:size])
 	if err != nil {
 		c.fail(err)
-		return 0, false
+		return 0, partial
 	}
 	if verdict == Retry {
-		return 0, false
+		return 0, later
 	}
 	b.packets++
 	c.keepAlive.touch()
-	return size, true
+	return size, handled
 }
 
 // tooLarge refuses a packet by its header alone.

@@ -46,9 +46,11 @@ func (a *Accepted) Bare() syscall.RawConn {
 	return a.socket.raw
 }
 
-// ReadNow is Read without waiting: with nothing to read it returns ErrWouldBlock. So the one goroutine that reads can
-// wait for Raw to be readable without a buffer, and then read until ErrWouldBlock: layers may hold bytes that Raw no
-// longer shows. It returns errors.ErrUnsupported where there is no kernel socket to ask.
+// ReadNow is Read without waiting: with nothing to read it returns ErrWouldBlock. It returns errors.ErrUnsupported where
+// there is no kernel socket to ask.
+//
+// So the one goroutine that reads can wait for the socket without a buffer (WaitReadable, or an event loop on Raw), and
+// then read until ErrWouldBlock: layers may hold bytes that the socket no longer shows.
 func (a *Accepted) ReadNow(p []byte) (int, error) {
 	if a.socket.raw == nil || !canReadNow {
 		return 0, errors.ErrUnsupported
@@ -57,6 +59,15 @@ func (a *Accepted) ReadNow(p []byte) (int, error) {
 	n, err := a.Conn.Read(p)
 	a.socket.noWait = false
 	return n, err
+}
+
+// WaitReadable waits until the kernel's socket has something to read or has ended, or the read deadline passes. Like
+// ReadNow it may be unsupported.
+func (a *Accepted) WaitReadable() error {
+	if a.socket.raw == nil {
+		return errors.ErrUnsupported
+	}
+	return waitReadable(a.socket.raw)
 }
 
 // CloseWrite ends the direction to the client, after all that was written: the socket is half closed, a TLS connection

@@ -258,24 +258,23 @@ func TestReadNow(t *testing.T) {
 			}
 			a := <-got
 			defer a.Close()
-			raw, err := a.Raw.SyscallConn()
-			if err != nil {
-				t.Fatal(err)
-			}
 			for range 3 {
-				if n, err := a.ReadNow(make([]byte, 10)); n != 0 || err != ErrWouldBlock && !errors.Is(err, ErrWouldBlock) {
+				if n, err := a.ReadNow(make([]byte, 10)); n != 0 || !errors.Is(err, ErrWouldBlock) {
 					t.Fatalf("nothing there: ReadNow = %d, %v", n, err)
 				}
 				want := strings.Repeat("0123456789", 5000)
 				go io.WriteString(client, want)
-				if got := drain(t, a, raw, len(want)); got != want {
+				if got := drain(t, a, len(want)); got != want {
 					t.Fatalf("read %d bytes, want %d", len(got), len(want))
 				}
 			}
 			exchange(t, client, a) // Read waits as ever
 			client.Close()
-			raw.Read(func(uintptr) bool { return true })
-			for err == nil || errors.Is(err, ErrWouldBlock) {
+			err := error(ErrWouldBlock)
+			for errors.Is(err, ErrWouldBlock) {
+				if err := a.WaitReadable(); err != nil {
+					t.Fatal(err)
+				}
 				_, err = a.ReadNow(make([]byte, 10))
 			}
 			if err != io.EOF {
@@ -286,12 +285,13 @@ func TestReadNow(t *testing.T) {
 }
 
 // drain reads as a driver does that holds no buffer while it waits.
-func drain(t *testing.T, a *Accepted, raw interface{ Read(func(uintptr) bool) error }, want int) string {
+func drain(t *testing.T, a *Accepted, raw interface {
+	Read(func(uintptr) bool) error
+}, want int) string {
 	t.Helper()
 	var got []byte
 	for len(got) < want {
-		first := true
-		if err := raw.Read(func(uintptr) bool { first = !first; return first }); err != nil { // waits at the second call
+		if err := a.WaitReadable(); err != nil {
 			t.Fatal(err)
 		}
 		for {

@@ -13,3 +13,5 @@ type readAttempt struct{}
 func (*readAttempt) do(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 const canReadNow = false
+
+func waitReadable(syscall.RawConn) error { return errors.ErrUnsupported }

@@ -43,3 +43,17 @@ func (a *readAttempt) do(raw syscall.RawConn, p []byte) (int, error) {
 }
 
 const canReadNow = true
+
+// waitReadable waits until a read would not wait. It has to look at the socket itself: the runtime reports only what
+// changes after it has been asked.
+func waitReadable(raw syscall.RawConn) error {
+	var b [1]byte
+	err := raw.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		return err != syscall.EAGAIN && err != syscall.EINTR
+	})
+	if err != nil {
+		return fmt.Errorf("listener: waiting for socket: %w", err)
+	}
+	return nil
+}

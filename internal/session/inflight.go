@@ -182,8 +182,8 @@ func (f *inFlight) nextDue(room bool) *flight {
 	for !f.slots[f.cursor].due {
 		f.cursor = f.slots[f.cursor].next
 	}
-	if e := &f.slots[f.cursor]; room || e.released {
-		return e
+	if room {
+		return &f.slots[f.cursor]
 	}
 	if f.dueRel == 0 {
 		return nil

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"flag"
 	"maps"
 	"math"
 	"reflect"
@@ -168,6 +169,9 @@ type machine struct {
 }
 
 func TestSessionIsLikeItsModel(t *testing.T) {
+	if err := flag.Set("rapid.steps", "150"); err != nil { // an action a step: 30 do not get far
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		x := &machine{now: time.Unix(1_800_000_000, 0)}
 		o := Options{

@@ -164,6 +164,11 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	if len(s.q.ring) > queueKeepSlots {
 		t.Errorf("an empty queue keeps %d slots", len(s.q.ring))
 	}
+	for _, left := range s.q.ring {
+		if left.Message != nil {
+			t.Fatal("a sent message is still referred to")
+		}
+	}
 	for id := uint16(2); id <= 5000; id++ {
 		s.ReceivePuback(id, mqtt.Success)
 		s.PublishDone(id, mqtt.ExactlyOnce, mqtt.NotAuthorized)
@@ -181,6 +186,12 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	s.Trim()
 	if s.out.slots != nil || s.out.ids.slots != nil || s.in.ids.slots != nil || s.q.ring != nil {
 		t.Error("an idle session keeps memory")
+	}
+	d.Group = "group"
+	mustSend(t, s, d)
+	s.TakeGroup(func(Delivery) bool { return true })
+	if s.Detach(); s.out.slots != nil {
+		t.Error("without a connection, what was taken away keeps memory")
 	}
 	if size := unsafe.Sizeof(*s); size > 320 {
 		t.Errorf("a session has %d bytes", size)

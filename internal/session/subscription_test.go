@@ -95,7 +95,7 @@ func TestMerge(t *testing.T) {
 			&Delivery{SubscriptionIDs: []uint32{9, 3, 9}}},
 		{"not retained as published [MQTT-3.3.1-12]", message.Message{Retain: true}, "c", []*Subscription{sub(0, options{})}, &Delivery{}},
 		{"retained as published, by one of them [MQTT-3.3.1-13]", message.Message{Retain: true}, "c",
-			[]*Subscription{sub(0, options{}), sub(0, options{RetainAsPublished: true})}, &Delivery{Retain: true}},
+			[]*Subscription{sub(0, options{}), sub(0, options{RetainAsPublished: true}), sub(0, options{})}, &Delivery{Retain: true}},
 		{"not retained, as published", message.Message{}, "c", []*Subscription{sub(0, options{RetainAsPublished: true})}, &Delivery{}},
 		{"its own, No Local", message.Message{ClientID: "c"}, "c", []*Subscription{sub(1, options{NoLocal: true})}, nil},
 		{"its own, one of two is No Local", message.Message{ClientID: "c", QoS: 2, Retain: true}, "c",

@@ -1,5 +1,0 @@
-package conformance
-
-import "testing"
-
-func startBroker(t *testing.T, settings []string) server { return nil }
