@@ -25,6 +25,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/storage/memory"
+	"github.com/barid-mqtt/barid/internal/sys"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -64,7 +65,7 @@ type Broker struct {
 	connections   atomic.Int64
 	subscriptions atomic.Int64
 	delayed       delayed
-	sys           sysState
+	sys           sysTopics // owned by the timers' goroutine
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn.Conn]struct{}
@@ -98,6 +99,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]struct{}),
 		slots: make(chan struct{}, workers),
 	}
+	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown", last: b.started}
 	for _, o := range opts {
 		o(b)
 	}

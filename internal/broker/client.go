@@ -210,7 +210,7 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 func (c *client) refill(b *conn.Batch) bool {
 	for len(c.replays) > 0 && c.session.Queued() == 0 {
 		r := c.replays[0]
-		entries, more := c.broker.retained.Scan(r.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
+		entries, more := c.broker.retainedFor(r.filter).Scan(r.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
 		queued := 0
 		for _, e := range entries {
 			r.after = e.Message.Topic
