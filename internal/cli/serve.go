@@ -46,7 +46,7 @@ func serve(e *env, c *command, args []string) int {
 	for _, key := range cfg.NotYet() {
 		log.Warn("key has no effect in this version", "key", key)
 	}
-	b, err := broker.New(cfg, log)
+	b, err := broker.New(cfg, log, broker.WithVersion(Version()))
 	if err != nil {
 		return e.fail(c, err)
 	}
