@@ -1,0 +1,244 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// The simulation lets publishers and durable subscribers come and go over connections that are cut at any time, and
+// checks what the broker promises: what it acknowledged reaches every durable subscriber, at least once with QoS 1,
+// exactly once with QoS 2, and in the order of each publisher.
+type simulation struct {
+	b        *Broker
+	t        *testing.T
+	messages int
+	stop     chan struct{}
+	wg       sync.WaitGroup
+}
+
+// simPublisher publishes numbered messages with one QoS, and sends what is not acknowledged again when it is back.
+type simPublisher struct {
+	n     int
+	qos   mqtt.QoS
+	rng   *rand.Rand
+	next  int            // first number that was never sent
+	open  map[uint16]int // sent, and not acknowledged to the end
+	order []uint16       // of open
+	rel   map[uint16]bool
+}
+
+// simSubscriber keeps what it got over all of its connections.
+type simSubscriber struct {
+	id   string
+	qos  mqtt.QoS
+	rng  *rand.Rand
+	mu   sync.Mutex
+	got  map[int][]int // publisher → numbers, in the order in which they came
+	held map[uint16]bool
+}
+
+func TestWhatIsAcknowledgedArrivesThroughCutConnections(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
+		})
+	}
+}
+
+func simulate(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	sets := []string{fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(20)), fmt.Sprintf("session.queue_memory_messages=%d", 2+rng.IntN(50)),
+		fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(30))}
+	s := &simulation{b: newTestBroker(t, sets), t: t, messages: 150, stop: make(chan struct{})}
+	var subs []*simSubscriber
+	for i := range 4 {
+		sub := &simSubscriber{id: fmt.Sprintf("sub%d", i), qos: mqtt.QoS(1 + i%2), rng: rand.New(rand.NewPCG(seed, uint64(100+i))),
+			got: make(map[int][]int), held: make(map[uint16]bool)}
+		subs = append(subs, sub)
+		p, _ := connect(t, s.b, sub.connect())
+		p.subscribe(t, "t/#", sub.qos)
+		_ = p.conn.Close()
+		s.wg.Go(func() { s.subscriber(sub) })
+	}
+	var pubs sync.WaitGroup
+	for i := range 4 {
+		pub := &simPublisher{n: i, qos: mqtt.QoS(1 + i/2), rng: rand.New(rand.NewPCG(seed, uint64(200+i))),
+			open: make(map[uint16]int), rel: make(map[uint16]bool)}
+		pubs.Go(func() { s.publisher(pub) })
+	}
+	pubs.Wait()
+	pause(5 * time.Minute) // subscribers drain what is left, between their breaks
+	close(s.stop)
+	s.wg.Wait()
+	for _, sub := range subs {
+		for i := range 4 {
+			exactly := min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce
+			checkHistory(t, sub.id, i, sub.got[i], s.messages, exactly)
+		}
+	}
+	if err := s.b.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkHistory checks one subscriber's view of one publisher.
+func checkHistory(t *testing.T, id string, publisher int, got []int, n int, exactly bool) {
+	t.Helper()
+	seen := make(map[int]int)
+	newest := -1
+	for _, seq := range got {
+		if seen[seq]++; seen[seq] > 1 {
+			if exactly {
+				t.Errorf("%s got message %d of publisher %d twice", id, seq, publisher)
+			}
+			continue
+		}
+		if seq < newest {
+			t.Errorf("%s got message %d of publisher %d for the first time after %d", id, seq, publisher, newest)
+		}
+		newest = seq
+	}
+	for seq := range n {
+		if seen[seq] == 0 {
+			t.Errorf("%s never got message %d of publisher %d", id, seq, publisher)
+		}
+	}
+}
+
+func (sub *simSubscriber) connect() *mqtt.Connect {
+	return &mqtt.Connect{ClientID: sub.id, SessionExpirySeconds: 3600, ReceiveMaximum: uint16(1 + sub.rng.IntN(12))}
+}
+
+// subscriber connects, reads for a while, is cut off or leaves, and comes back.
+func (s *simulation) subscriber(sub *simSubscriber) {
+	for {
+		select {
+		case <-s.stop:
+			return
+		default:
+		}
+		p, ack := connect(s.t, s.b, sub.connect())
+		if ack == nil || !ack.SessionPresent {
+			s.t.Errorf("%s: session is gone: %+v", sub.id, ack)
+			return
+		}
+		cut := time.AfterFunc(time.Duration(sub.rng.IntN(2000))*time.Millisecond, func() { _ = p.conn.Close() })
+		for sub.step(p) == nil {
+		}
+		cut.Stop()
+		_ = p.conn.Close()
+		pause(time.Duration(sub.rng.IntN(1500)) * time.Millisecond)
+	}
+}
+
+// step takes one packet and answers it.
+func (sub *simSubscriber) step(p *peer) error {
+	pk, err := p.receive()
+	if err != nil {
+		return err
+	}
+	if sub.rng.IntN(4) == 0 {
+		pause(time.Duration(sub.rng.IntN(5)) * time.Millisecond)
+	}
+	switch pk := pk.(type) {
+	case *mqtt.Publish:
+		if pk.QoS < mqtt.ExactlyOnce || !sub.held[pk.PacketID] {
+			publisher, seq := numberOf(pk.Payload)
+			sub.got[publisher] = append(sub.got[publisher], seq)
+		}
+		if pk.QoS == mqtt.ExactlyOnce {
+			sub.held[pk.PacketID] = true
+			return p.send(&mqtt.Pubrec{Ack: mqtt.Ack{PacketID: pk.PacketID}})
+		}
+		return p.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: pk.PacketID}})
+	case *mqtt.Pubrel:
+		delete(sub.held, pk.PacketID)
+		return p.send(&mqtt.Pubcomp{Ack: mqtt.Ack{PacketID: pk.PacketID}})
+	}
+	return nil
+}
+
+// publisher publishes all of its messages, over as many connections as it takes.
+func (s *simulation) publisher(pub *simPublisher) {
+	for pub.next < s.messages || len(pub.open) > 0 {
+		p, ack := connect(s.t, s.b, &mqtt.Connect{ClientID: fmt.Sprintf("pub%d", pub.n), SessionExpirySeconds: 3600})
+		if ack == nil {
+			s.t.Errorf("publisher %d was not accepted", pub.n)
+			return
+		}
+		cut := time.AfterFunc(time.Duration(pub.rng.IntN(1500))*time.Millisecond, func() { _ = p.conn.Close() })
+		_ = pub.resend(p)
+		window := int(ack.ReceiveMaximum)
+		for {
+			if len(pub.open) < window && pub.next < s.messages {
+				pause(time.Duration(pub.rng.IntN(20)) * time.Millisecond)
+				if pub.publish(p) != nil {
+					break
+				}
+				continue
+			}
+			if len(pub.open) == 0 || pub.settle(p) != nil {
+				break
+			}
+		}
+		cut.Stop()
+		_ = p.conn.Close()
+		pause(time.Duration(pub.rng.IntN(500)) * time.Millisecond)
+	}
+}
+
+func (pub *simPublisher) packet(id uint16, dup bool) *mqtt.Publish {
+	return &mqtt.Publish{Dup: dup, QoS: pub.qos, PacketID: id, Topic: fmt.Appendf(nil, "t/%d", pub.n), Payload: number(pub.n, pub.open[id])}
+}
+
+func (pub *simPublisher) publish(p *peer) error {
+	id := uint16(pub.next%65535 + 1)
+	pub.open[id] = pub.next
+	pub.order = append(pub.order, id)
+	pub.next++
+	return p.send(pub.packet(id, false))
+}
+
+func (pub *simPublisher) resend(p *peer) error {
+	for _, id := range pub.order {
+		if _, open := pub.open[id]; !open {
+			continue
+		}
+		var pk mqtt.Packet = pub.packet(id, true)
+		if pub.rel[id] {
+			pk = &mqtt.Pubrel{Ack: mqtt.Ack{PacketID: id}}
+		}
+		if err := p.send(pk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle takes one acknowledgement.
+func (pub *simPublisher) settle(p *peer) error {
+	pk, err := p.receive()
+	if err != nil {
+		return err
+	}
+	switch pk := pk.(type) {
+	case *mqtt.Puback:
+		delete(pub.open, pk.PacketID)
+	case *mqtt.Pubrec:
+		pub.rel[pk.PacketID] = true
+		return p.send(&mqtt.Pubrel{Ack: mqtt.Ack{PacketID: pk.PacketID}})
+	case *mqtt.Pubcomp:
+		delete(pub.open, pk.PacketID)
+		delete(pub.rel, pk.PacketID)
+	case *mqtt.Disconnect:
+		return fmt.Errorf("disconnected: %w", pk.Code)
+	}
+	return nil
+}
