@@ -188,6 +188,22 @@ func TestExpiredMessagesAreSkippedAndRemoved(t *testing.T) {
 	}
 }
 
+func TestAnExpiredMessageThatWasReplacedSinceStays(t *testing.T) {
+	s := New(Options{})
+	old, replacing := retained("t"), retained("t")
+	for _, m := range []*message.Message{old, replacing} {
+		if err := s.Set(m, message.Position{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.removeExpired([]*message.Message{old}); s.Len() != 1 {
+		t.Error("a scan that met the old message removed the new one")
+	}
+	if s.removeExpired([]*message.Message{replacing}); s.Len() != 0 {
+		t.Error("a message that had expired was not removed")
+	}
+}
+
 func TestSweepGoesAround(t *testing.T) {
 	s := New(Options{})
 	const n = 100

@@ -202,6 +202,14 @@ func TestBlocksKeepToTheirSize(t *testing.T) {
 	}
 }
 
+func TestTheEndOfTheLastBlockIsTheEndOfTheLog(t *testing.T) {
+	e := start(t, Options{})
+	p := mustCommit(t, e, storage.Unit{Records: []storage.Record{record("t", 0)}})
+	if blocks, next, err := e.Read(background, 0, p.Next(), 1); len(blocks) != 0 || next.Less(p.Next()) || err != nil {
+		t.Errorf("%d blocks, %v, %v", len(blocks), next, err)
+	}
+}
+
 func TestAUnitLargerThanTheQueueIsTaken(t *testing.T) {
 	e := start(t, Options{MaxQueueBytes: 1000})
 	mustCommit(t, e, storage.Unit{Records: []storage.Record{record("t", 5000)}})
