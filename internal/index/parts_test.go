@@ -27,6 +27,9 @@ func TestBagEqualsSet(t *testing.T) {
 			if after := held.appendTo(nil); len(after) < len(before) || !slices.Equal(after[:len(before)], before) {
 				t.Fatalf("what a reader holds has changed")
 			}
+			if len(b.at) < b.peak/4 {
+				t.Fatalf("a map for %d values keeps what it took for %d", len(b.at), b.peak)
+			}
 			got := b.appendTo(nil)
 			visited := 0
 			b.each(func(v int) bool { visited++; return model[v] })

@@ -66,10 +66,13 @@ func checkDict[T comparable](t fataler, d *dict[T], k keying) {
 	}
 }
 
-// checkTable checks the control words: a tag where there is a node, and a pass for every node that went on from a bucket.
+// checkTable checks a table's size and its control words: a tag where there is a node, and a pass for every node that went on from a bucket.
 func checkTable[T comparable](t fataler, table *table[T], k keying) {
 	t.Helper()
 	mask := len(table.buckets) - 1
+	if slots := len(table.buckets) * bucketSlots; len(table.buckets) > 1 && table.used < slots/8 {
+		t.Fatalf("%d nodes keep %d slots", table.used, slots)
+	}
 	passes := make([]uint64, len(table.buckets))
 	for i := range table.buckets {
 		b := &table.buckets[i]
