@@ -134,6 +134,9 @@ func (c *Conn) connect(h mqtt.Header, body []byte) error {
 	if p.Version != 0 {
 		c.setVersion(p.Version)
 	}
+	c.mu.Lock()
+	c.attachLimits(p)
+	c.mu.Unlock()
 	if err != nil {
 		c.refuseMalformed(p, err)
 		return nil
@@ -144,9 +147,6 @@ func (c *Conn) connect(h mqtt.Header, body []byte) error {
 		cloneWill(p.Will)
 	}
 	c.authMethod = p.AuthMethod
-	c.mu.Lock()
-	c.attachLimits(p)
-	c.mu.Unlock()
 	c.state = connecting
 	c.Suspend()
 	c.handler.Connect(c, p)

@@ -77,31 +77,34 @@ func (c *Conn) append(p mqtt.Packet) bool {
 
 // Accept answers the CONNECT: the connection speaks to port from now on, with keepAlive as the interval in force. The
 // caller fills ack; a reason or user property that does not fit into the client's maximum packet size is left out
-// [MQTT-3.2.2-19]. Resume is the caller's to call, once the session is ready. It reports whether the connection is
-// still there to be accepted; if it is not, port gets no call.
+// [MQTT-3.2.2-19]. Resume is the caller's to call, once the session is ready. It reports whether the connection was
+// accepted; if it is closed by now, or takes no CONNACK of this size, port gets no call.
 func (c *Conn) Accept(port Port, ack *mqtt.Connack, keepAliveSeconds uint16) bool {
 	if c.authMethod != "" {
 		ack.AuthMethod, ack.HasAuthMethod = c.authMethod, true
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
+	fits := !c.closed && c.appendConnack(ack)
+	if fits {
+		c.port, c.state, c.accepted = port, open, true
+		c.keepAlive.set(time.Duration(keepAliveSeconds) * time.Second * 3 / 2)
 	}
-	c.port, c.state, c.accepted = port, open, true
-	c.keepAlive.set(time.Duration(keepAliveSeconds) * time.Second * 3 / 2)
-	c.appendConnack(ack)
-	return true
+	c.mu.Unlock()
+	if !fits { // a CONNACK that may not be sent leaves nothing but to close [MQTT-3.1.2-24]
+		c.Close(mqtt.PacketTooLarge, "")
+	}
+	return fits
 }
 
-// appendConnack encodes a CONNACK without what the client has no room for.
-func (c *Conn) appendConnack(ack *mqtt.Connack) {
+// appendConnack encodes a CONNACK, without what may be left out if the client has no room for that. It reports whether
+// the client has room for the rest.
+func (c *Conn) appendConnack(ack *mqtt.Connack) bool {
 	if c.append(ack) {
-		return
+		return true
 	}
 	short := *ack
 	short.ReasonString, short.User, short.ResponseInformation = "", nil, ""
-	c.append(&short)
+	return c.append(&short)
 }
 
 // Refuse answers the CONNECT with an error and closes the connection.

@@ -132,9 +132,13 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 	m := p.Message
 	s := r.match(m.Topic)
 	defer s.release()
+	if len(s.targets) == 0 {
+		code = mqtt.NoMatchingSubscribers
+		r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
+	}
 	log := m.QoS > 0 && s.anyDurable(m.QoS)
 	if log || m.Retain || p.KeepID || len(p.Ops) > 0 {
-		if err := r.submit(p, log); err != nil {
+		if err := r.submit(p, log, code); err != nil {
 			return 0, false, err
 		}
 		waits = true
@@ -142,15 +146,12 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 	if !log || m.QoS < mqtt.ExactlyOnce { // QoS 2 that anybody durable gets waits for its commit [rule 2 of the log]
 		r.deliver(b, m, s, log)
 	}
-	if len(s.targets) == 0 {
-		r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
-		return mqtt.NoMatchingSubscribers, waits, nil
-	}
-	return mqtt.Success, waits, nil
+	return code, waits, nil
 }
 
-// submit commits the message, if it is for the log, its retained copy and the state that goes with it.
-func (r *Router) submit(p Publication, log bool) error {
+// submit commits the message, if it is for the log, its retained copy and the state that goes with it. The waiter hears
+// code if that succeeds.
+func (r *Router) submit(p Publication, log bool, code mqtt.ReasonCode) error {
 	m := p.Message
 	u := storage.Unit{Ops: p.Ops}
 	if log {
@@ -161,7 +162,7 @@ func (r *Router) submit(p Publication, log bool) error {
 		done = p.Waiter.Wait()
 	}
 	err := r.opts.Engine.Submit(0, u, func(pos message.Position, err error) {
-		code := mqtt.Success
+		code := code
 		if err == nil && m.Retain {
 			if err := r.opts.Retained.Set(m, pos); err != nil {
 				code = mqtt.QuotaExceeded
