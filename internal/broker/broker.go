@@ -99,7 +99,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]struct{}),
 		slots: make(chan struct{}, workers),
 	}
-	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown", last: b.started}
+	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown"}
 	for _, o := range opts {
 		o(b)
 	}

@@ -31,6 +31,9 @@ func (b *Broker) publishSys(now time.Time) {
 		return
 	}
 	elapsed := now.Sub(b.sys.last)
+	if b.sys.last.IsZero() {
+		elapsed = now.Sub(b.started)
+	}
 	b.sys.last = now
 	batch := conn.NewBatch()
 	batch.Now = now
