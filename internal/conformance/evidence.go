@@ -48,22 +48,31 @@ func Collect(root string) (Evidence, error) {
 	return e, e.addGoTests(root)
 }
 
-// addVectors reads a file with a vector on each line: name | version | hex | result | statements.
+// addVectors reads a file with a vector on each line: name | version | hex | result | statements, which are numbered as in
+// the vector's version, those of 3.1 as in 3.1.1. The file counts as one test of each statement that it names.
 func (e Evidence) addVectors(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	counts := map[string]int{}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		fields := strings.Split(lines.Text(), "|")
-		if len(fields) < 5 || strings.HasPrefix(lines.Text(), "#") {
+		fields := strings.Split(lines.Text(), " | ")
+		if len(fields) != 5 || strings.HasPrefix(lines.Text(), "#") {
 			continue
 		}
-		name := fmt.Sprintf("vectors/%s: %s", filepath.Base(file), strings.TrimSpace(fields[0]))
-		e.add(fields[len(fields)-1], name)
+		for _, number := range strings.Fields(fields[4]) {
+			if number = strings.TrimPrefix(number, "MQTT-"); number == "-" {
+				continue
+			}
+			counts[map[string]string{"5.0": "MQTT-", "3.1.1": "MQTT-3.1.1/", "3.1": "MQTT-3.1.1/"}[fields[1]]+number]++
+		}
+	}
+	for number, n := range counts {
+		e.add("["+number+"]", fmt.Sprintf("vectors/%s: %d", filepath.Base(file), n))
 	}
 	return lines.Err()
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"testing/synctest"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type player struct {
 	clients  map[string]*client
 	names    []string // of clients, in the order in which they came
 	bindings Bindings
+	last     Step             // the step before
 	log      []string         // the dialogue so far
 	edits    map[int][]string // for -rewrite: what should stand in a line's place; nil: fail instead
 }
@@ -54,7 +56,12 @@ func (p *player) explain(line int, err error) error {
 	return fmt.Errorf("%s:%d: %w\nthe dialogue so far:\n\t%s", p.scenario.File, line, err, strings.Join(p.log, "\n\t"))
 }
 
+// step plays a step once all that went before is settled; only what one client sends in a row arrives in a row.
 func (p *player) step(s Step) error {
+	if s.Verb != Send || p.last.Verb != Send || s.Client != p.last.Client {
+		synctest.Wait()
+	}
+	p.last = s
 	switch s.Verb {
 	case Advance:
 		return p.advance(s.Arg)
