@@ -284,10 +284,6 @@ func (b *Broker) work(fn func()) {
 	}()
 }
 
-// linked and unlinked count connections that were accepted.
-func (b *Broker) linked(*link)   { b.connections.Add(1) }
-func (b *Broker) unlinked(*link) { b.connections.Add(-1) }
-
 func (b *Broker) requestOf(l *link) auth.Request {
 	return auth.Request{ClientID: l.client.id, Username: l.identity.Username, Version: l.version, Listener: l.listener.name,
 		RemoteAddr: l.conn.Info().RemoteAddr}

@@ -39,6 +39,7 @@ type client struct {
 	kept    []session.Delivery
 	paused  bool   // the link waits for acknowledgements of its own messages
 	expiry  uint32 // seconds that the session lives without a connection
+	epoch   uint64 // counts its connections
 	ended   bool
 
 	will      *will // waits for its delay
@@ -106,11 +107,10 @@ func (b *Broker) newClient(id string, durable bool) *client {
 	return c
 }
 
-// attach gives the session its connection. The caller pumps it afterwards.
+// attach gives the session its connection. The caller holds c.mu, and pumps it afterwards.
 func (c *client) attach(l *link) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.link = l
+	c.epoch++
 	c.paused = false
 	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})
 	c.session.EnqueueFront(c.kept)

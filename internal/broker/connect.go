@@ -167,6 +167,10 @@ func receiveMaximum(p *mqtt.Connect) uint16 {
 // connection, and goes on when its session has settled.
 func (k *connecting) claim(leave func()) {
 	k.leave = leave
+	if k.conn.IsClosing() { // it gave up while it waited
+		leave()
+		return
+	}
 	b := k.broker
 	old := b.registry.get(k.packet.ClientID)
 	if old == nil {
@@ -225,29 +229,30 @@ func (k *connecting) refuse(code mqtt.ReasonCode) {
 
 // accept joins connection and session and answers the CONNECT.
 func (k *connecting) accept(c *client, present bool, expiry uint32) {
+	defer k.leave()
 	b, l := k.broker, k.link
 	c.cancelTimers()
-	c.mu.Lock()
-	c.expiry = expiry
-	c.mu.Unlock()
-	if !present {
+	if present {
+		b.metrics.SessionsResumed.Inc()
+	} else {
 		b.registry.put(c)
 		b.metrics.SessionsCreated.Inc()
-	} else {
-		b.metrics.SessionsResumed.Inc()
 	}
 	ack, keepAlive := k.connack(present, expiry)
-	c.attach(l)
-	b.linked(l)
-	if !k.conn.Accept(l, ack, keepAlive) {
-		l.will = nil // it was gone before it was accepted
-		l.Closed()
-		k.leave()
+	c.mu.Lock()
+	c.expiry = expiry
+	accepted := k.conn.Accept(l, ack, keepAlive)
+	if accepted { // under the lock, so that nothing is delivered before CONNACK, and nothing settled before this
+		c.attach(l)
+	}
+	c.mu.Unlock()
+	if !accepted {
+		b.settle(c)
 		return
 	}
+	b.connections.Add(1)
 	b.metrics.Connects.Inc()
 	b.log.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
-	k.leave()
 	k.conn.ResumeWith(func(batch *conn.Batch) {
 		c.mu.Lock()
 		c.pump(batch)

@@ -36,21 +36,15 @@ func (c *client) linked(ended func()) *link {
 func (b *Broker) disconnected(l *link) {
 	c := l.client
 	c.detach(l)
-	b.unlinked(l)
+	b.connections.Add(-1)
 	b.metrics.Disconnects.Inc()
-	c.mu.Lock()
-	expiry := c.expiry
-	c.mu.Unlock()
 	if l.will != nil {
+		c.mu.Lock()
+		expiry := c.expiry
+		c.mu.Unlock()
 		b.leaveWill(c, l.will, expiry)
 	}
-	switch expiry {
-	case 0:
-		b.end(c, endExpired)
-	case mqtt.NeverExpires:
-	default:
-		b.expireAfter(c, time.Duration(expiry)*time.Second)
-	}
+	b.settle(c)
 	b.log.Debug("client disconnected", "client", c.id)
 	c.mu.Lock()
 	ended := l.ended
@@ -61,21 +55,40 @@ func (b *Broker) disconnected(l *link) {
 	}
 }
 
+// settle decides what becomes of a session without a connection.
+func (b *Broker) settle(c *client) {
+	c.mu.Lock()
+	expiry := c.expiry
+	c.mu.Unlock()
+	switch expiry {
+	case 0:
+		b.end(c, endExpired)
+	case mqtt.NeverExpires:
+	default:
+		b.expireAfter(c, time.Duration(expiry)*time.Second)
+	}
+}
+
 // expireAfter ends the session after d, unless it is resumed before that.
 func (b *Broker) expireAfter(c *client, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link == nil && !c.ended {
-		c.endTimer = b.timers.after(d, func() {
+	if c.link != nil || c.ended {
+		return
+	}
+	epoch := c.epoch
+	c.endTimer = b.timers.after(d, func() {
+		b.registry.enter(c.id, func(leave func()) { // not while the client is about to resume it
+			defer leave()
 			c.mu.Lock()
-			gone := c.link == nil
+			due := c.link == nil && c.epoch == epoch
 			c.mu.Unlock()
-			if gone {
+			if due {
 				b.metrics.SessionsExpired.Inc()
 				b.end(c, endExpired)
 			}
 		})
-	}
+	})
 }
 
 // cancelTimers keeps a resumed session alive and its will untold [MQTT-3.1.3-9].
