@@ -203,6 +203,16 @@ func (x *machine) Check(t *rapid.T) {
 	equal(t, "QueuedBytes", x.s.QueuedBytes(), x.queueBytes())
 	equal(t, "Attached", x.s.Attached(), x.m.attached)
 	equal(t, "InboundPaused", x.s.InboundPaused(), x.m.paused())
+	oldest, any := x.s.OldestQueued()
+	wantOldest := message.MaxPosition
+	for _, d := range x.m.queue {
+		if d.Position.Less(wantOldest) {
+			wantOldest = d.Position
+		}
+	}
+	if equal(t, "OldestQueued", any, len(x.m.queue) > 0); any {
+		equal(t, "OldestQueued", oldest, wantOldest)
+	}
 	states := map[uint16]InboundState{}
 	for id, e := range x.m.in {
 		states[id] = e.state

@@ -135,6 +135,13 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 			}
 			s.ReceivePubcomp(out, mqtt.Success)
 		},
+		"QoS 1 passed": func() {
+			d := Delivery{Message: m, QoS: 1}
+			passed, ok := s.Pass(&d)
+			if _, known := s.ReceivePuback(passed, mqtt.Success); !ok || !known {
+				t.Fatal("not passed")
+			}
+		},
 		"QoS 2 in": func() {
 			id = max(1, id+1)
 			if s.ReceivePublish(id, 2) != Process || !s.PublishDone(id, 2, mqtt.Success) || !s.ReceivePubrel(id) {
@@ -227,6 +234,24 @@ func BenchmarkOut(b *testing.B) {
 			}
 			if s.InFlight() != c.window-1 {
 				b.Fatalf("%d in flight", s.InFlight())
+			}
+		})
+	}
+}
+
+// BenchmarkPass is the same for a session that keeps up.
+func BenchmarkPass(b *testing.B) {
+	for _, qos := range []mqtt.QoS{0, 1} {
+		b.Run([]string{"qos0", "qos1"}[qos], func(b *testing.B) {
+			s := attached(Options{})
+			d := Delivery{Message: &message.Message{Topic: "t"}, QoS: qos}
+			b.ReportAllocs()
+			for b.Loop() {
+				id, ok := s.Pass(&d)
+				if !ok {
+					b.Fatal("does not pass")
+				}
+				s.ReceivePuback(id, mqtt.Success)
 			}
 		})
 	}
