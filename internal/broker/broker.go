@@ -260,13 +260,13 @@ func (b *Broker) serve(socket conn.Socket, s *listenerState) {
 	defer b.mu.Unlock()
 	if b.stopped {
 		_ = socket.Conn.Close()
-		c.Close(0, "")
 		return
 	}
 	b.conns[c] = struct{}{}
 	b.metrics.Sockets.Inc()
+	run := conn.Drive(c, socket)
 	b.wg.Go(func() {
-		conn.Serve(c, socket)
+		run()
 		b.mu.Lock()
 		delete(b.conns, c)
 		b.mu.Unlock()

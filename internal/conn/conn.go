@@ -1,7 +1,7 @@
 // Package conn is one network connection: bytes in, packets handled, bytes out. It owns what dies with the socket:
 // topic aliases, keep alive, packet limits, the order of acknowledgements and the outbound buffer.
 //
-// A Conn does no I/O. A driver feeds it what was read and writes what it has to say; Serve is the driver that uses a
+// A Conn does no I/O. A driver feeds it what was read and writes what it has to say; Drive makes one that uses a
 // goroutine for each connection, and an event loop can do the same. Whatever takes time (a hash, a commit, an
 // authoriser that asks elsewhere) suspends the connection: Feed then stops at a packet's end, keeps what is left, and
 // goes on with the next Feed after Resume.
@@ -118,14 +118,16 @@ type Conn struct {
 func New(o *Options, h Handler, info Info) *Conn {
 	c := &Conn{opts: o, handler: h, info: info}
 	c.out.version = mqtt.V5
-	c.keepAlive.add(o.KeepAlive, c)
-	c.keepAlive.set(o.ConnectTimeout)
 	return c
 }
 
 // Drive tells the connection who drives it: t writes for it, and wake is called, from any goroutine and under locks,
-// when it was resumed or closed.
-func (c *Conn) Drive(t Transport, wake func()) { c.transport, c.wake = t, wake }
+// when it was resumed or closed. From now on the client has ConnectTimeout to be accepted.
+func (c *Conn) Drive(t Transport, wake func()) {
+	c.transport, c.wake = t, wake
+	c.keepAlive.add(c.opts.KeepAlive, c)
+	c.keepAlive.set(c.opts.ConnectTimeout)
+}
 
 // Info returns what was known when the connection was accepted.
 func (c *Conn) Info() Info { return c.info }

@@ -32,16 +32,20 @@ type Socket struct {
 	WouldBlock error
 }
 
-// Serve is the driver that gives a connection a goroutine: it returns when the connection is over and nothing of it
-// runs any more.
-func Serve(c *Conn, s Socket) {
+// Drive gives a connection the driver that has a goroutine for it: run, which returns when the connection is over and
+// nothing of it runs any more.
+func Drive(c *Conn, s Socket) (run func()) {
 	d := &driver{c: c, nc: s.Conn, raw: s.Bare, socket: s, resumed: make(chan struct{}, 1)}
 	c.Drive(d, d.wake)
+	return d.run
+}
+
+func (d *driver) run() {
 	d.read()
-	c.Close(0, "")
+	d.c.Close(0, "")
 	d.linger()
-	_ = s.Conn.Close()
-	c.broken()
+	_ = d.nc.Close()
+	d.c.broken()
 	d.writers.Wait()
 }
 
