@@ -11,7 +11,14 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the expectations of scripts with what came")
 
-// TestScenarios plays every script in testdata against the broker.
+// TestScenarios plays every script in testdata against the broker. Beside each of them a watch looks at all that the
+// broker sends for what it must never send, whatever the script is about.
+//
+// Statements: [MQTT-3.1.2-24] [MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.1.2-28] [MQTT-3.1.2-29] [MQTT-3.2.0-1] [MQTT-3.2.0-2]
+// Statements: [MQTT-3.2.2-6] [MQTT-3.2.2-8] [MQTT-3.3.2-8] [MQTT-3.3.2-11] [MQTT-3.3.4-7] [MQTT-3.4.2-1] [MQTT-3.5.2-1]
+// Statements: [MQTT-3.6.2-1] [MQTT-3.7.2-1] [MQTT-3.9.3-2] [MQTT-3.11.3-2] [MQTT-3.14.0-1] [MQTT-3.14.2-1] [MQTT-3.14.2-2]
+// Statements: [MQTT-3.14.4-1] [MQTT-2.2.1-4] [MQTT-4.4.0-1] [MQTT-4.12.0-5] [MQTT-4.12.0-6] [MQTT-3.1.1/3.2.0-1]
+// Statements: [MQTT-3.1.1/3.2.2-4] [MQTT-3.1.1/3.9.3-2] [MQTT-3.1.1/2.3.1-4] [MQTT-3.1/3.9-1]
 func TestScenarios(t *testing.T) {
 	scenarios, err := ParseDir("testdata")
 	if err != nil {

@@ -6,12 +6,6 @@ import (
 )
 
 // TestWatchSeesBreaches shows that the checks that run beside every scenario see what they are there for.
-//
-// Statements: [MQTT-3.1.2-24] [MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.1.2-28] [MQTT-3.1.2-29] [MQTT-3.2.0-1] [MQTT-3.2.0-2]
-// Statements: [MQTT-3.2.2-6] [MQTT-3.2.2-8] [MQTT-3.3.2-8] [MQTT-3.3.2-11] [MQTT-3.3.4-7] [MQTT-3.4.2-1] [MQTT-3.5.2-1]
-// Statements: [MQTT-3.6.2-1] [MQTT-3.7.2-1] [MQTT-3.9.3-2] [MQTT-3.11.3-2] [MQTT-3.14.0-1] [MQTT-3.14.2-1] [MQTT-3.14.2-2]
-// Statements: [MQTT-3.14.4-1] [MQTT-2.2.1-4] [MQTT-4.4.0-1] [MQTT-4.12.0-5] [MQTT-4.12.0-6] [MQTT-3.1.1/3.2.0-1]
-// Statements: [MQTT-3.1.1/3.2.2-4] [MQTT-3.1.1/3.9.3-2] [MQTT-3.1.1/2.3.1-4] [MQTT-3.1/3.9-1]
 func TestWatchSeesBreaches(t *testing.T) {
 	const ok = "; connack 0x00"
 	tests := []struct{ dialogue, breach string }{
