@@ -83,6 +83,10 @@ func (r *reader) uint32(what string) uint32 {
 }
 
 func (r *reader) varint(what string) uint32 {
+	if r.pos < r.end && r.b[r.pos] < 0x80 {
+		r.pos++
+		return uint32(r.b[r.pos-1])
+	}
 	value, n, bad := readVarint(r.b[r.pos:r.end])
 	switch {
 	case bad != nil:
