@@ -105,6 +105,7 @@ func newEngine(o Options) *Engine {
 		committed: make(chan struct{}),
 		closed:    make(chan struct{}),
 		log:       blockLog{base: 1, first: 1},
+		claims:    claims{limit: claimsKept},
 		tails:     make(map[*tail]struct{}),
 		visible:   1,
 	}

@@ -245,22 +245,23 @@ func TestClaimIsBetweenBlocks(t *testing.T) {
 }
 
 func TestClaimsAreForgottenOneGenerationAtATime(t *testing.T) {
-	var c claims
+	const limit = 100
+	c := claims{limit: limit}
 	first := c.next("first")
-	for i := range claimsKept {
+	for i := range limit {
 		c.next(fmt.Sprint(i))
 	}
 	if c.newest("first") != first {
 		t.Error("a claim was forgotten after one generation")
 	}
 	second := c.next("first")
-	for i := range claimsKept - 1 {
+	for i := range limit - 1 {
 		c.next(fmt.Sprint("other", i))
 	}
 	if c.newest("first") != second || second <= first {
 		t.Errorf("the newest claim is %d, not %d", c.newest("first"), second)
 	}
-	if n := len(c.young) + len(c.old); n > 2*claimsKept {
+	if n := len(c.young) + len(c.old); n > 2*limit {
 		t.Errorf("%d claims are kept", n)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io"
 
+	"github.com/tidwall/btree"
+
 	"github.com/barid-mqtt/barid/internal/storage"
 )
 
@@ -40,32 +42,23 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Snapshot implements storage.Engine. It is of one moment between two blocks; commits go on while it is written.
 func (e *Engine) Snapshot(ctx context.Context, w io.Writer) error {
-	e.mu.Lock() // copying the map marks its nodes as shared
-	if e.gone {
-		e.mu.Unlock()
-		return storage.ErrClosed
+	m, err := e.moment()
+	if err != nil {
+		return err
 	}
-	kv := e.kv.Copy()
-	first, next, last := e.log.first, e.log.next(), e.claims.last
-	blocks := make([][]storage.Record, 0, next-first)
-	for sequence := first; sequence < next; sequence++ {
-		blocks = append(blocks, e.log.block(sequence).Records)
-	}
-	e.mu.Unlock()
-
 	s := &snapshotWriter{w: bufio.NewWriterSize(w, 64<<10)}
 	s.write([]byte(snapshotMagic))
 	header := binary.AppendUvarint(nil, snapshotVersion)
-	header = binary.AppendUvarint(header, next)
-	header = binary.AppendUvarint(header, first)
-	s.frame(frameHeader, binary.AppendUvarint(header, uint64(last)))
-	kv.Scan(func(key string, value []byte) bool {
+	header = binary.AppendUvarint(header, m.first+uint64(len(m.blocks)))
+	header = binary.AppendUvarint(header, m.first)
+	s.frame(frameHeader, binary.AppendUvarint(header, uint64(m.last)))
+	m.kv.Scan(func(key string, value []byte) bool {
 		s.keep(ctx.Err())
 		s.body = appendBytes(appendBytes(s.body[:0], key), value)
 		s.frame(frameKey, s.body)
 		return s.err == nil
 	})
-	for _, records := range blocks {
+	for _, records := range m.blocks {
 		s.keep(ctx.Err())
 		s.body = appendRecords(s.body[:0], records)
 		s.frame(frameBlock, s.body)
@@ -76,6 +69,27 @@ func (e *Engine) Snapshot(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("storage: write a snapshot: %w", s.err)
 	}
 	return nil
+}
+
+// moment is the state of an engine between two blocks. Nobody changes it.
+type moment struct {
+	kv     *btree.Map[string, []byte]
+	first  uint64 // sequence of blocks[0]
+	blocks [][]storage.Record
+	last   storage.Token
+}
+
+func (e *Engine) moment() (moment, error) {
+	e.mu.Lock() // copying the map marks its nodes as shared
+	defer e.mu.Unlock()
+	if e.gone {
+		return moment{}, storage.ErrClosed
+	}
+	m := moment{kv: e.kv.Copy(), first: e.log.first, last: e.claims.last}
+	for sequence := e.log.first; sequence < e.log.next(); sequence++ {
+		m.blocks = append(m.blocks, e.log.block(sequence).Records)
+	}
+	return m, nil
 }
 
 // snapshotWriter writes frames until the first error, which it keeps.
@@ -132,30 +146,33 @@ func (e *Engine) restore(s *snapshotReader) error {
 		return err
 	}
 	for {
-		sum := s.sum
+		sum := s.sum // of everything before the frame
 		kind, body, err := s.frame()
 		if err != nil {
 			return err
 		}
-		switch kind {
-		case frameKey:
-			err = e.restoreKey(body)
-		case frameBlock:
-			err = e.restoreBlock(body)
-		case frameEnd:
+		if kind == frameEnd {
 			if len(body) != 4 || binary.BigEndian.Uint32(body) != sum || e.log.next() != next {
 				return fmt.Errorf("%w: its end does not fit", ErrSnapshot)
 			}
 			e.visible = next
 			e.forgetOldest()
 			return nil
-		default:
-			err = fmt.Errorf("%w: unknown frame %q", ErrSnapshot, kind)
 		}
-		if err != nil {
+		if err := e.restoreFrame(kind, body); err != nil {
 			return err
 		}
 	}
+}
+
+func (e *Engine) restoreFrame(kind byte, body []byte) error {
+	switch kind {
+	case frameKey:
+		return e.restoreKey(body)
+	case frameBlock:
+		return e.restoreBlock(body)
+	}
+	return fmt.Errorf("%w: unknown frame %q", ErrSnapshot, kind)
 }
 
 func (e *Engine) restoreHeader(s *snapshotReader) (next uint64, err error) {

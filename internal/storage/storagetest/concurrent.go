@@ -13,51 +13,22 @@ import (
 )
 
 // everythingAtOnce calls all methods from several goroutines, for the race detector, and checks what can be checked
-// then: each publisher's counter in the store is where its last unit left it, and every record is in the log or was
-// trimmed.
+// then: each publisher's counter in the store is where its last unit left it, and a tail that was there all along got
+// every record, though others trimmed the log.
 func everythingAtOnce(t *testing.T, s *suite) {
 	const publishers, each = 4, 400
-	ctx := context.Background()
 	var done atomic.Int64
 	ended := make(chan struct{})
 	var others, group sync.WaitGroup
 	tailed := s.tail(message.Position{})
-	for _, work := range []func(){
-		func() {
-			for _, err := range s.Scan(ctx, []byte("count/")) {
-				if err != nil {
-					t.Errorf("Scan: %v", err)
-				}
-			}
-		},
-		func() {
-			blocks, next, err := s.Read(ctx, 0, s.Health().First, 1<<16)
-			if trimmed := new(storage.TrimmedError); err != nil && !errors.As(err, &trimmed) {
-				t.Errorf("Read: %v", err)
-			}
-			if len(blocks) > 1 {
-				if err := s.Trim(ctx, 0, message.Position{Block: next.Block - 1}); err != nil {
-					t.Errorf("Trim: %v", err)
-				}
-			}
-		},
-		func() {
-			stop := s.Tail(0, s.Health().First, func(storage.Block) {})
-			stop()
-		},
-		func() {
-			if _, err := s.Claim(ctx, "somebody"); err != nil {
-				t.Errorf("Claim: %v", err)
-			}
-		},
-	} {
+	for _, work := range []func(context.Context, *suite){scanOnce, readAndTrimOnce, tailOnce, claimOnce} {
 		others.Go(func() {
 			for {
 				select {
 				case <-ended:
 					return
 				default:
-					work()
+					work(context.Background(), s)
 				}
 			}
 		})
@@ -100,5 +71,35 @@ func (s *suite) submitCounting(u storage.Unit, done *atomic.Int64) {
 			}
 			return
 		}
+	}
+}
+
+func scanOnce(ctx context.Context, s *suite) {
+	for _, err := range s.Scan(ctx, []byte("count/")) {
+		if err != nil {
+			s.t.Errorf("Scan: %v", err)
+		}
+	}
+}
+
+func readAndTrimOnce(ctx context.Context, s *suite) {
+	blocks, next, err := s.Read(ctx, 0, s.Health().First, 1<<16)
+	if trimmed := new(storage.TrimmedError); err != nil && !errors.As(err, &trimmed) {
+		s.t.Errorf("Read: %v", err)
+	}
+	if len(blocks) > 1 {
+		if err := s.Trim(ctx, 0, message.Position{Block: next.Block - 1}); err != nil {
+			s.t.Errorf("Trim: %v", err)
+		}
+	}
+}
+
+func tailOnce(_ context.Context, s *suite) {
+	s.Tail(0, s.Health().First, func(storage.Block) {})()
+}
+
+func claimOnce(ctx context.Context, s *suite) {
+	if _, err := s.Claim(ctx, "somebody"); err != nil {
+		s.t.Errorf("Claim: %v", err)
 	}
 }
