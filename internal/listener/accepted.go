@@ -79,13 +79,13 @@ func (a *Accepted) CloseWrite() error {
 	return nil
 }
 
-// Close closes all layers, with their goodbyes as far as those take no time.
+// Close closes all layers, with their goodbyes as far as those take no time to speak of.
 func (a *Accepted) Close() error {
 	if !a.closed.CompareAndSwap(false, true) {
 		return net.ErrClosed
 	}
 	defer a.listener.current.Add(-1)
-	a.socket.closing.Store(true)
+	a.socket.beginClose()
 	return a.Conn.Close()
 }
 

@@ -116,8 +116,9 @@ func (a *Accepted) startWebSocket(o *Options) error {
 }
 
 // lingerRefused lets a client that was refused read why: it half closes, and throws away what the client still sends.
+// Whatever fails here, the connection is closed next.
 func (a *Accepted) lingerRefused() {
-	_ = a.CloseWrite()                                             // if this fails,
-	_ = a.socket.SetReadDeadline(time.Now().Add(refusalLinger))    // or this,
-	_, _ = io.CopyN(io.Discard, a.Conn, int64(refusalLingerBytes)) // so does this
+	_ = a.CloseWrite()
+	_ = a.socket.SetReadDeadline(time.Now().Add(refusalLinger))
+	_, _ = io.CopyN(io.Discard, a.Conn, refusalLingerBytes)
 }

@@ -285,9 +285,7 @@ func TestReadNow(t *testing.T) {
 }
 
 // drain reads as a driver does that holds no buffer while it waits.
-func drain(t *testing.T, a *Accepted, raw interface {
-	Read(func(uintptr) bool) error
-}, want int) string {
+func drain(t *testing.T, a *Accepted, want int) string {
 	t.Helper()
 	var got []byte
 	for len(got) < want {

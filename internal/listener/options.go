@@ -52,7 +52,8 @@ type Options struct {
 	ProxyProtocol    bool          // each connection begins with a PROXY protocol header, of version 1 or 2
 	UnixMode         os.FileMode   // of a Unix socket's file; 0 means DefaultUnixMode
 
-	// OnProblem is told what went wrong with a connection, or with accepting. It must not block. nil: nobody is.
+	// OnProblem is told what went wrong with a connection, or with accepting. It must not block, and be ready for calls
+	// from several goroutines. nil: nobody is told.
 	OnProblem func(Problem)
 }
 

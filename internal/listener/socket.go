@@ -14,8 +14,8 @@ const closeLinger = 250 * time.Millisecond
 // socket is the lowest layer of a connection.
 type socket struct {
 	net.Conn
-	raw     syscall.RawConn // static; nil: not a socket of the kernel's
-	closing atomic.Bool     // Close has begun: writes get no more than closeLinger
+	raw     syscall.RawConn           // static; nil: not a socket of the kernel's
+	closeBy atomic.Pointer[time.Time] // not nil: Close has begun, and no write may take longer than until then
 
 	// Owned by the goroutine that reads.
 	noWait  bool
@@ -45,14 +45,20 @@ func (s *socket) Read(p []byte) (int, error) {
 	return s.Conn.Read(p)
 }
 
-// SetWriteDeadline sets the write deadline, but to no more than closeLinger from now once closing has begun.
+// SetWriteDeadline sets the write deadline, which once closing has begun is in closeLinger at the latest: for all layers
+// together, since each of them sets its own.
 func (s *socket) SetWriteDeadline(t time.Time) error {
-	if s.closing.Load() {
-		if limit := time.Now().Add(closeLinger); t.IsZero() || t.After(limit) {
-			t = limit
-		}
+	if limit := s.closeBy.Load(); limit != nil && (t.IsZero() || t.After(*limit)) {
+		t = *limit
 	}
 	return s.Conn.SetWriteDeadline(t)
+}
+
+// beginClose bounds the writes to come, and one that is under way.
+func (s *socket) beginClose() {
+	limit := time.Now().Add(closeLinger)
+	s.closeBy.Store(&limit)
+	_ = s.Conn.SetWriteDeadline(limit) // fails only on what is closed
 }
 
 // CloseWrite closes the direction to the peer, if the connection can.

@@ -100,7 +100,12 @@ func TestHandshakesAreBoundedAndDoNotBlockAccepting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := Options{Type: TypeWS, MaxHandshakes: 5}
 		reasons := map[Reason]int{}
-		o.OnProblem = func(p Problem) { reasons[p.Reason]++ } // only the accept loop reports in this test, until it waits
+		var mu sync.Mutex
+		o.OnProblem = func(p Problem) {
+			mu.Lock()
+			defer mu.Unlock()
+			reasons[p.Reason]++
+		}
 		run(t, o, func(l *Listener, mem *memnet.Listener, got <-chan *Accepted) {
 			var silent []*memnet.Conn
 			for range 5 {
