@@ -52,18 +52,65 @@ func TestWhatIsAcknowledgedArrivesThroughCutConnections(t *testing.T) {
 	}
 }
 
+func TestASharedGroupLosesNothingThroughCutConnections(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulateGroup(t, seed) })
+		})
+	}
+}
+
 func simulate(t *testing.T, seed uint64) {
+	s := newSimulation(t, seed)
+	subs := s.run(seed, "t/#")
+	for _, sub := range subs {
+		for i := range 4 {
+			exactly := min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce
+			checkHistory(t, sub.id, i, sub.got[i], s.messages, exactly)
+		}
+	}
+}
+
+// simulateGroup has the subscribers share: each message reaches one of them, and with QoS 2 both ways never two.
+func simulateGroup(t *testing.T, seed uint64) {
+	s := newSimulation(t, seed)
+	subs := s.run(seed, "$share/g/t/#")
+	for i := range 4 {
+		times := make(map[int]int)
+		for _, sub := range subs {
+			for _, seq := range sub.got[i] {
+				times[seq]++
+			}
+		}
+		for seq := range s.messages {
+			if times[seq] == 0 {
+				t.Errorf("nobody got message %d of publisher %d", seq, i)
+			}
+		}
+	}
+	for _, sub := range subs {
+		if len(sub.got) == 0 {
+			t.Errorf("%s got nothing at all", sub.id)
+		}
+	}
+}
+
+func newSimulation(t *testing.T, seed uint64) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	sets := []string{fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(20)), fmt.Sprintf("session.queue_memory_messages=%d", 2+rng.IntN(50)),
 		fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(30))}
-	s := &simulation{b: newTestBroker(t, sets), t: t, messages: 150, stop: make(chan struct{})}
-	var subs []*simSubscriber
+	return &simulation{b: newTestBroker(t, sets), t: t, messages: 150, stop: make(chan struct{})}
+}
+
+// run lets four publishers publish to four subscribers of filter, and returns what those got.
+func (s *simulation) run(seed uint64, filter string) (subs []*simSubscriber) {
+	t := s.t
 	for i := range 4 {
 		sub := &simSubscriber{id: fmt.Sprintf("sub%d", i), qos: mqtt.QoS(1 + i%2), rng: rand.New(rand.NewPCG(seed, uint64(100+i))),
 			got: make(map[int][]int), held: make(map[uint16]bool)}
 		subs = append(subs, sub)
 		p, _ := connect(t, s.b, sub.connect())
-		p.subscribe(t, "t/#", sub.qos)
+		p.subscribe(t, filter, sub.qos)
 		_ = p.conn.Close()
 		s.wg.Go(func() { s.subscriber(sub) })
 	}
@@ -77,15 +124,10 @@ func simulate(t *testing.T, seed uint64) {
 	pause(5 * time.Minute) // subscribers drain what is left, between their breaks
 	close(s.stop)
 	s.wg.Wait()
-	for _, sub := range subs {
-		for i := range 4 {
-			exactly := min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce
-			checkHistory(t, sub.id, i, sub.got[i], s.messages, exactly)
-		}
-	}
 	if err := s.b.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
+	return subs
 }
 
 // checkHistory checks one subscriber's view of one publisher.

@@ -46,6 +46,9 @@ func (d *driver) run() {
 	d.linger()
 	_ = d.nc.Close()
 	d.c.broken()
+	d.mu.Lock()
+	d.over = true
+	d.mu.Unlock()
 	d.writers.Wait()
 }
 
@@ -54,6 +57,8 @@ type driver struct {
 	nc      net.Conn
 	raw     syscall.RawConn
 	resumed chan struct{}
+	mu      sync.Mutex // guards over, and keeps writers from growing once it is set
+	over    bool
 	writers sync.WaitGroup
 	socket  Socket
 	small   []byte // for connections without a kernel's socket, which cannot wait without a buffer
@@ -207,6 +212,11 @@ func (d *driver) TryWrite(p []byte) (int, error) {
 
 // WriteRest implements Transport: a goroutine waits for the socket, for as long as there is something to write.
 func (d *driver) WriteRest(rest []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return
+	}
 	d.writers.Go(func() {
 		b := NewBatch()
 		for rest != nil {
