@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -128,7 +129,7 @@ func (b *broker) readBanner() error {
 
 // stop ends the broker as a supervisor does. It must exit with 0 within ten seconds.
 func (b *broker) stop() error {
-	if err := b.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	return b.wait(10 * time.Second)

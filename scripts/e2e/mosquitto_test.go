@@ -42,9 +42,15 @@ func flags(lists ...any) []string {
 // follows the mark.
 func subscribed(t *testing.T, args []string) *process {
 	t.Helper()
-	p := background(t, "mosquitto_sub", append([]string{"-d", "-F", mark + "%t %p %q %r"}, args...)...)
+	p := subscribing(t, args)
 	check(t, "mosquitto_sub", p.waitFor("Subscribed (mid: "))
 	return p
+}
+
+// subscribing starts a mosquitto_sub.
+func subscribing(t *testing.T, args []string) *process {
+	t.Helper()
+	return background(t, "mosquitto_sub", append([]string{"-d", "-F", mark + "%t %p %q %r"}, args...)...)
 }
 
 // mark tells a message from the other lines that mosquitto_sub -d prints.
@@ -179,13 +185,13 @@ func TestMosquittoPersistentSession(t *testing.T) {
 				topic := newTopic(t)
 				id := fmt.Sprintf("persist%d", topics.Add(1))
 				session := flags(via("tcp"), "-V", version, "-c -i", id, "-q", qos, "-t", topic)
-				run(t, "mosquitto_sub", append(session, "-E")...)
+				run(t, "mosquitto_sub", flags(session, "-E")...)
 				var want []string
 				for i := range 5 {
 					run(t, "mosquitto_pub", flags(via("tcp"), "-q", qos, "-t", topic, "-m", fmt.Sprint(i))...)
 					want = append(want, fmt.Sprintf("%s %d %s 0", topic, i, qos))
 				}
-				back := subscribed(t, append(session, "-C", "5"))
+				back := subscribing(t, flags(session, "-C 5")) // the messages may come before the SUBACK
 				check(t, "mosquitto_sub", back.wait(patience))
 				wantMessages(t, back, want...)
 			})

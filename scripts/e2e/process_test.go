@@ -48,7 +48,11 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 // background starts a client that ends with the test at the latest.
 func background(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p, err := startProcess(exec.Command(installed(t, name), args...))
+	cmd := exec.Command(installed(t, name), args...)
+	if name != "barid" { // the C library keeps back what it writes into a pipe
+		cmd = exec.Command(installed(t, "stdbuf"), append([]string{"-oL", name}, args...)...)
+	}
+	p, err := startProcess(cmd)
 	check(t, "starting "+name, err)
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
