@@ -48,7 +48,7 @@ func startBroker(t *testing.T, s Scenario, version string) *inProcess {
 
 // Connect implements server.
 func (p *inProcess) Connect() net.Conn {
-	client, server := memnet.Pipe()
+	client, server := memnet.PipeWith(memnet.Options{ResetOnUnread: true})
 	if err := p.b.Serve(server, "tcp"); err != nil {
 		p.t.Fatal(err)
 	}

@@ -74,6 +74,8 @@ func TestPlayerSeesWhatIsWrong(t *testing.T) {
 		{"a name that stands for the same value", "A: connected v5\nA> publish t payload=1\nA< publish t payload=@x\nA> publish t payload=@x\nA< publish t payload=1", ""},
 		{"any order", "A: connected v5\nA> publish a\nA> publish b\nA< any-order {\npublish b\npublish a\n}", ""},
 		{"any order, but these", "A: connected v5\nA> publish a\nA> publish c\nA< any-order {\npublish b\npublish a\n}", "want one of\n\tpublish b\ngot  A< publish c"},
+		{"a rest without", "A: connected v5\nA> publish a\nA> publish c\nA< rest without publish b", ""},
+		{"a rest that has it", "A: connected v5\nA> publish a\nA> publish b\nA< rest without publish b", "must not come:\ngot  A< publish b"},
 		{"a loop", "A: connected v5\nfor i in 1..3\nA> publish t payload=$i\nA< publish t payload=$i\nend\nA< nothing", ""},
 		{"what a server must never do", "A: connected v5\nA> raw c0 ( )\nA< pingresp\nA> raw 3a ( s\"t\" 00 01 ( ) )\nA< publish t qos1 id=1 dup\nA> raw 3a ( s\"t\" 00 01 ( ) )\nA< publish t qos1 id=1 dup", "MQTT-2.2.1-4"},
 		{"bytes that are no packet", "A: connected v5\nA> raw 38 ( s\"t\" ff )\nA< publish t", "the packet ends too early"},

@@ -201,8 +201,35 @@ func (p *player) send(name string, c *client, arg string) error {
 	return nil
 }
 
+// restWithout reads all that still comes, acknowledges QoS 1 so that more can come, and fails for what must not be there.
+func (p *player) restWithout(s Step, c *client, unwanted Packet) error {
+	for {
+		got, err := c.next()
+		p.noteArrival(s.Client, got, err)
+		if errors.Is(err, errNothing) {
+			return nil
+		}
+		if err != nil || p.bindings.Match(unwanted, got) {
+			return fmt.Errorf("%s: must not come:\ngot  %s", s.Client, p.log[len(p.log)-1])
+		}
+		id, _ := got.get("id")
+		if qos, _ := got.get("qos"); qos == "1" {
+			if err := p.send(s.Client, c, "puback "+id); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // expect plays a line of what the server should do.
 func (p *player) expect(s Step, c *client) error {
+	if rest, ok := strings.CutPrefix(s.Arg, "rest without "); ok {
+		unwanted, err := ParsePacket(rest)
+		if err != nil {
+			return err
+		}
+		return p.restWithout(s, c, unwanted)
+	}
 	got, err := c.next()
 	if p.arrived(s.Arg, got, err) {
 		c.closed = c.closed || errors.Is(err, errClosed)
