@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/index"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/retain"
 	"github.com/barid-mqtt/barid/internal/router"
@@ -34,6 +35,7 @@ type client struct {
 	plain   int                 // subs that are not shared
 	wild    int                 // and have wildcards
 	groups  []*group            // that it is a member of
+	lookup  *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	cursor  cursor
 	replays []*replay // retained messages that subscriptions are to get
 	kept    []session.Delivery
@@ -125,7 +127,7 @@ func (c *client) detach(l *link) {
 		c.mu.Unlock()
 		return
 	}
-	c.link, c.leaving = nil, l
+	c.link, c.leaving, c.lookup = nil, l, nil
 	c.ready.Store(false)
 	// What is in flight stays for a durable member that comes back [MQTT-4.4.0-1], unless another can take it now.
 	returned := c.session.TakeGroup(func(d session.Delivery) bool {
@@ -197,12 +199,15 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 	case session.Dropped:
 		c.broker.metrics.Drop(s.Reason, 1)
 	case session.SendPublish:
-		if !w.Publish(&s.Delivery, conn.Topic(s.Delivery.Message, c.link.mount), s.PacketID, s.Dup) {
-			c.broker.metrics.Drop(message.DropTooLarge, 1)
-			if s.PacketID != 0 {
-				c.session.Discard(s.PacketID)
-			}
-		}
+		c.write(w, &s.Delivery, s.PacketID, s.Dup)
+	}
+}
+
+// write sends a delivery, or treats it as sent if it is larger than the client takes.
+func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) {
+	if !w.Publish(d, conn.Topic(d.Message, c.link.mount), id, dup) {
+		c.broker.metrics.Drop(message.DropTooLarge, 1)
+		c.session.Discard(id)
 	}
 }
 

@@ -57,6 +57,9 @@ func (c *client) each(m *message.Message, subs []*session.Subscription, fn func(
 
 // enqueue sends a delivery at once if nothing is before it, and queues it otherwise. The caller holds c.mu.
 func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
+	if len(c.replays) == 0 && c.pass(b, &d) {
+		return
+	}
 	if c.session.Enqueue(d) != message.NotDropped {
 		reason := message.DropQueueFull
 		if d.QoS == mqtt.AtMostOnce {
@@ -66,6 +69,21 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 		return
 	}
 	c.pump(b)
+}
+
+// pass sends a delivery past the empty queue of a client that keeps up. The caller holds c.mu.
+func (c *client) pass(b *conn.Batch, d *session.Delivery) bool {
+	w := c.link.conn.Begin(b)
+	defer w.End()
+	if !w.Room() {
+		return false
+	}
+	id, ok := c.session.Pass(d)
+	if ok {
+		c.write(w, d, id, false)
+		c.load.Store(int32(c.session.InFlight()))
+	}
+	return ok
 }
 
 // offer gives a member of a shared group a message; false: it cannot take it.
@@ -161,11 +179,15 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 			return dst
 		}
 	}
-	x := index.New[*subscription]()
-	for _, s := range c.subs {
-		if s.group == nil {
-			x.Add(s.filter, s)
+	x := c.lookup
+	if x == nil {
+		x = index.New[*subscription]()
+		for _, s := range c.subs {
+			if s.group == nil {
+				x.Add(s.filter, s)
+			}
 		}
+		c.lookup = x
 	}
 	var found []*subscription
 	return func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
@@ -189,6 +211,7 @@ func (c *client) Join(next message.Position, begun func() uint64) bool {
 	if !c.cursor.join(next, begun) {
 		return false
 	}
+	c.lookup = nil
 	c.prune()
 	return true
 }

@@ -190,23 +190,25 @@ func (l *link) Unwait() { l.conn.AckCancel() }
 
 // committed acknowledges a message that the engine has, or refused. It runs on the engine's goroutine.
 func (l *link) committed(qos mqtt.QoS, id uint16, ticket conn.Ticket, code mqtt.ReasonCode) {
-	if code.Failed() && l.version < mqtt.V5 {
-		l.conn.Close(code, "") // no acknowledgement for what is not kept
-		return
-	}
 	c := l.client
 	c.mu.Lock()
-	answer := c.session.PublishDone(id, qos, code)
-	now := c.link
+	now, answer := c.link, false
+	// A QoS 1 identifier of an earlier connection may mean another message by now, a QoS 2 identifier may not.
+	if now == l || qos == mqtt.ExactlyOnce {
+		answer = c.session.PublishDone(id, qos, code)
+	}
 	if c.paused && now != nil && !c.session.InboundPaused() {
 		c.paused = false
 		now.conn.Resume()
 	}
 	c.mu.Unlock()
 	switch {
+	case now == nil || now != l && !answer:
+	case code.Failed() && now.version < mqtt.V5:
+		now.conn.Close(code, "") // no acknowledgement for what is not kept, and no other way to say so
 	case now == l:
 		l.conn.AckReady(ticket, code)
-	case now != nil && answer: // the same identifier came again on a newer connection
+	default: // the same identifier came again on a newer connection
 		now.conn.AckReady(now.conn.AckLater(ackOf(qos), id), code)
 	}
 }

@@ -175,6 +175,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 	} else {
 		sub = &subscription{filter: parsed.filter, only: parsed.exclusive}
 		c.subs[key] = sub
+		c.lookup = nil
 		c.enter(sub, version, share)
 	}
 	if isNew {
@@ -279,6 +280,7 @@ func (c *client) note(key string) {
 func (c *client) forget(key string, sub *subscription) {
 	delete(c.changed, key)
 	delete(c.subs, key)
+	c.lookup = nil
 	if sub.group != nil {
 		c.broker.groups.leave(sub.group, sub.member)
 		c.groups = slices.DeleteFunc(c.groups, func(g *group) bool { return g == sub.group })
