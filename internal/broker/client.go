@@ -31,10 +31,10 @@ type client struct {
 	link    *link // nil: no connection
 	leaving *link // the last one, until what it leaves behind is settled
 	subs    map[string]*subscription
-	changed map[string]struct{} // keys of subs with a past, or about to end
-	plain   int                 // subs that are not shared
-	wild    int                 // and have wildcards
-	groups  []*group            // that it is a member of
+	changed map[string]struct{}         // keys of subs with a past, or about to end
+	plain   int                         // subs that are not shared
+	wild    int                         // and have wildcards
+	groups  []*group                    // that it is a member of
 	lookup  *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	cursor  cursor
 	replays []*replay // retained messages that subscriptions are to get
