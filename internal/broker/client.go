@@ -85,9 +85,9 @@ func (s *subscription) set(v *session.Subscription) {
 // replay is the job of sending a subscription its retained messages. It is pulled as the client takes them, so that its
 // size is that of a cursor, whatever is retained.
 type replay struct {
-	filter string
-	sub    *session.Subscription
-	after  string // the topic of the last one that was taken
+	of      *subscription
+	version *session.Subscription // that asked for it
+	after   string                // the topic of the last one that was taken
 }
 
 // replayEntries is how many retained messages are fetched at a time.
@@ -215,11 +215,11 @@ func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) 
 func (c *client) refill(b *conn.Batch) bool {
 	for len(c.replays) > 0 && c.session.Queued() == 0 {
 		r := c.replays[0]
-		entries, more := c.broker.retainedFor(r.filter).Scan(r.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
+		entries, more := c.broker.retainedFor(r.of.filter).Scan(r.of.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
 		queued := 0
 		for _, e := range entries {
 			r.after = e.Message.Topic
-			if d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.sub}); ok {
+			if d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.version}); ok {
 				d.Retain = true
 				if c.session.Enqueue(d) == message.NotDropped {
 					queued++

@@ -80,7 +80,8 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		c.mu.Lock()
 		for _, ch := range changes {
 			if ch.retained {
-				c.replays = append(c.replays, &replay{filter: ch.sub.filter, sub: ch.version})
+				c.cancelReplay(ch.sub)
+				c.replays = append(c.replays, &replay{of: ch.sub, version: ch.version})
 			}
 		}
 		c.pump(b)
@@ -231,6 +232,7 @@ func (l *link) Unsubscribe(_ *conn.Batch, p *mqtt.Unsubscribe) error {
 
 // unsubscribe ends a subscription: no message that is published from now on matches it. The caller holds c.mu.
 func (c *client) unsubscribe(sub *subscription) change {
+	c.cancelReplay(sub)
 	version := sub.versions().End()
 	sub.set(version)
 	c.broker.subscriptions.Add(-1)
@@ -238,6 +240,12 @@ func (c *client) unsubscribe(sub *subscription) change {
 		c.broker.exclusive.release(sub.filter, c)
 	}
 	return change{sub: sub, version: version}
+}
+
+// cancelReplay stops the replay of a subscription's retained messages, if one is under way. So there is one at most for
+// each subscription. The caller holds c.mu.
+func (c *client) cancelReplay(sub *subscription) {
+	c.replays = slices.DeleteFunc(c.replays, func(r *replay) bool { return r.of == sub })
 }
 
 // prune forgets what no reader needs any more of the subscriptions that changed. The caller holds c.mu.
