@@ -32,7 +32,7 @@ func TestConnectThatFailsKeepsItsVersion(t *testing.T) {
 
 func TestConnectFields(t *testing.T) {
 	body := "\x00\x04MQTT\x05\xee\x01\x02" +
-		"\x0a\x11\x00\x00\x00\x05\x21\x00\x07\x17\x00" + "\x00\x02id" +
+		"\x0c\x11\x00\x00\x00\x05\x21\x00\x07\x17\x00\x19\x01" + "\x00\x02id" +
 		"\x0b\x18\x00\x00\x00\x09\x01\x01\x26\x00\x00\x00\x00\x00\x01w\x00\x01x\x00\x01u\x00\x01p"
 	var c Connect
 	// The will's properties are 12 bytes, not 11.
@@ -45,7 +45,8 @@ func TestConnectFields(t *testing.T) {
 	}
 	w := c.Will
 	if c.ClientID != "id" || !c.CleanStart || c.KeepAlive != 0x0102 || c.Username != "u" || !c.HasUsername ||
-		string(c.Password) != "p" || !c.HasPassword || c.SessionExpirySeconds != 5 || c.ReceiveMaximum != 7 || !c.OmitProblemInformation {
+		string(c.Password) != "p" || !c.HasPassword || c.SessionExpirySeconds != 5 || c.ReceiveMaximum != 7 || !c.OmitProblemInformation ||
+		!c.RequestResponseInformation {
 		t.Errorf("got %+v", c)
 	}
 	if w == nil || w.Topic != "w" || string(w.Payload) != "x" || w.QoS != AtLeastOnce || !w.Retain || w.DelaySeconds != 9 ||
@@ -177,6 +178,9 @@ func TestErrorTexts(t *testing.T) {
 		{p.Decode(Header{Type: PUBLISH}, []byte("\x00\x01\xff"), V311), "PUBLISH: topic name is not well-formed UTF-8 at offset 2 [MQTT-1.4.0-1]"},
 		{p.Decode(Header{Type: PUBLISH}, []byte("\x00\x01a\x03\x23\x00\x00"), V5), "PUBLISH: topic alias is 0 at offset 5 [MQTT-3.3.2-8]"},
 		{p.Decode(Header{Type: PUBLISH}, []byte("\x00\x01a\x04\x01\x00\x01\x00"), V5), "PUBLISH: payload format indicator is there twice at offset 6"},
+		{p.Decode(Header{Type: PUBLISH}, []byte("\x00\x01a\x04\x08\x00\x01#"), V5), "PUBLISH: response topic holds a wildcard at offset 7 [MQTT-3.3.2-14]"},
+		{p.Decode(Header{Type: PUBLISH}, []byte("\x00\x01a\x03\x08\x00\x00"), V5), "PUBLISH: response topic is empty at offset 7 [MQTT-4.7.3-1]"},
+		{p.Decode(Header{Type: PUBLISH}, []byte("\x00\x01a\x04\x08\x00\x01\xff"), V5), "PUBLISH: response topic is not well-formed UTF-8 at offset 7 [MQTT-1.5.4-1]"},
 		{header, "SUBSCRIBE: remaining length is not in its shortest form at offset 1 [MQTT-1.5.5-1]"},
 		{filter, `topic filter "a#" has a # that is not a level of its own [MQTT-4.7.1-1]`},
 		{encode, "PUBACK: packet identifier is 0"},
