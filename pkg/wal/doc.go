@@ -1,0 +1,2 @@
+// Package wal is a log of blocks in preallocated segment files.
+package wal
