@@ -85,7 +85,9 @@ func (a *Accepted) Close() error {
 		return net.ErrClosed
 	}
 	defer a.listener.current.Add(-1)
-	a.socket.beginClose()
+	if a.Conn != net.Conn(a.socket) {
+		a.socket.beginClose()
+	}
 	return a.Conn.Close()
 }
 

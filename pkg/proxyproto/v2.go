@@ -82,7 +82,10 @@ func parseV2(b []byte) (Header, error) {
 	if h.TLVs, err = parseTLVs(rest[size:]); err != nil {
 		return Header{}, err
 	}
-	return h, checkCRC(b, fixedV2+size, h.TLVs)
+	if err := checkCRC(b, fixedV2+size, h.TLVs); err != nil {
+		return Header{}, err
+	}
+	return h, nil
 }
 
 // addressesLen is how many bytes the two addresses take.
