@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"bufio"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -40,8 +39,12 @@ func Collect(root string) (Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
+	known, err := numbers()
+	if err != nil {
+		return nil, err
+	}
 	for _, file := range vectors {
-		if err := e.addVectors(file); err != nil {
+		if err := e.addVectors(file, known); err != nil {
 			return nil, err
 		}
 	}
@@ -49,14 +52,14 @@ func Collect(root string) (Evidence, error) {
 }
 
 // addVectors reads a file with a vector on each line: name | version | hex | result | statements, which are numbered as in
-// the vector's version, those of 3.1 as in 3.1.1. The file counts as one test of each statement that it names.
-func (e Evidence) addVectors(file string) error {
+// the vector's version, those of 3.1 as in 3.1.1, and where that has no such number, as in 5. The file counts as one test
+// of each statement that it names.
+func (e Evidence) addVectors(file string, known map[string]bool) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	counts := map[string]int{}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -65,16 +68,26 @@ func (e Evidence) addVectors(file string) error {
 			continue
 		}
 		for _, number := range strings.Fields(fields[4]) {
-			if number = strings.TrimPrefix(number, "MQTT-"); number == "-" {
-				continue
+			older := "MQTT-3.1.1/" + strings.TrimPrefix(number, "MQTT-")
+			if fields[1] != "5.0" && known[older] {
+				number = older
 			}
-			counts[map[string]string{"5.0": "MQTT-", "3.1.1": "MQTT-3.1.1/", "3.1": "MQTT-3.1.1/"}[fields[1]]+number]++
+			e.add("["+number+"]", "vectors/"+filepath.Base(file))
 		}
 	}
-	for number, n := range counts {
-		e.add("["+number+"]", fmt.Sprintf("vectors/%s: %d", filepath.Base(file), n))
-	}
 	return lines.Err()
+}
+
+// numbers is the set of all statements.
+func numbers() (map[string]bool, error) {
+	standards, err := Standards()
+	known := map[string]bool{}
+	for _, standard := range standards {
+		for _, s := range standard.Statements {
+			known[s.Number] = true
+		}
+	}
+	return known, err
 }
 
 // addGoTests looks for lines "// Statements: […]" in the comment or the body of tests.

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -124,5 +126,34 @@ func TestHeadersOfScenarios(t *testing.T) {
 	}
 	if s.Users["u"] != "p" || s.Denied[0] != (Denial{"publish", "a/#"}) || len(s.Settings) != 1 || len(s.Steps) != 1 || s.Steps[0].Plays("v3.1.1") || !s.Steps[0].Plays("v5") {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// TestRewrite plays a wrong script, has it rewritten, and plays it again.
+func TestRewrite(t *testing.T) {
+	const wrong = "== s\nA: connected v5\nA> publish t qos1 id=7 payload=x\nA< publish t payload=y # wrong\nA> pingreq\n"
+	const right = "== s\nA: connected v5\nA> publish t qos1 id=7 payload=x\nA< publish t qos1 id=7 payload=x\nA> pingreq\nA< pingresp\n"
+	file := filepath.Join(t.TempDir(), "s.txt")
+	if err := os.WriteFile(file, []byte(wrong), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	scenarios, err := Parse(file, wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edits := map[int][]string{}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlayer(scenarios[0], "", parrot{})
+		p.edits = edits
+		if err := p.play(); err != nil {
+			t.Error(err)
+		}
+		p.leave()
+	})
+	if err := rewriteFile(file, edits); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != right {
+		t.Errorf("got %v\n%s\nwant\n%s", err, got, right)
 	}
 }

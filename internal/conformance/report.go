@@ -77,7 +77,7 @@ Every normative statement of MQTT 5, 3.1.1 and 3.1, and the tests that show that
 none can. This file is written by ` + "`go test ./internal/conformance -update`" + `; do not edit it.
 
 - ` + "`area/file.txt: name`" + ` is a scenario, a dialogue as text, in ` + "`internal/conformance/testdata`" + `.
-- ` + "`vectors/file.txt: n`" + ` are so many packets in bytes, in ` + "`mqtt/testdata`" + `.
+- ` + "`vectors/file.txt`" + ` holds packets in bytes, in ` + "`mqtt/testdata`" + `.
 - ` + "`package: TestName`" + ` is a Go test.
 
 Statements of MQTT 5 are named by their number, ` + "`[MQTT-3.3.1-5]`" + `, those of 3.1.1 with the standard before it,
