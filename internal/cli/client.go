@@ -23,7 +23,8 @@ const (
 // client is one MQTT connection of pub or sub.
 type client struct {
 	*paho.Client
-	lost chan error // gets one error when the connection ends before Disconnect
+	up   context.Context // ends with the connection, with a lostError as its cause
+	lose context.CancelCauseFunc
 }
 
 // hooks are what sub wants to know.
@@ -40,20 +41,17 @@ func (o *clientOptions) connect(ctx context.Context, stderr io.Writer, clientSta
 	if err != nil {
 		return nil, err
 	}
-	c := &client{lost: make(chan error, 1)}
-	lose := func(err error) {
-		select {
-		case c.lost <- err:
-		default: // the first error is the reason
-		}
-	}
+	c := &client{}
+	c.up, c.lose = context.WithCancelCause(context.Background()) // the first to end it gives the reason
 	if h.ack != nil {
 		clientState = ackingState{clientState, h.ack}
 	}
 	config := paho.ClientConfig{
 		Conn: conn, Session: clientState, PacketTimeout: answerTimeout,
-		OnClientError:      func(err error) { lose(fmt.Errorf("connection lost: %w", plain(err))) },
-		OnServerDisconnect: func(d *paho.Disconnect) { lose(&disconnected{mqtt.ReasonCode(d.ReasonCode)}) },
+		OnClientError: func(err error) { c.lose(&lostError{"connection lost", plain(err)}) },
+		OnServerDisconnect: func(d *paho.Disconnect) {
+			c.lose(&lostError{"disconnected by the broker", mqtt.ReasonCode(d.ReasonCode)})
+		},
 	}
 	if h.received != nil {
 		config.OnPublishReceived = []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
@@ -64,6 +62,7 @@ func (o *clientOptions) connect(ctx context.Context, stderr io.Writer, clientSta
 	c.Client = paho.NewClient(config)
 	answer, err := c.Connect(ctx, o.connectPacket())
 	if err != nil {
+		c.lose(nil)
 		return nil, fmt.Errorf("cannot connect to %s: %w", o.server, connackError(answer, err))
 	}
 	o.debugf(stderr, "connected to %s as %q, session present: %t", o.server, c.ClientID(), answer.SessionPresent)
@@ -111,11 +110,32 @@ func refused(code byte, reason string) error {
 	return fmt.Errorf("%w: %s", mqtt.ReasonCode(code), reason)
 }
 
-// disconnected is the end of a connection by a DISCONNECT packet of the broker.
-type disconnected struct{ code mqtt.ReasonCode }
+// lostError is the end of a connection that the client did not ask for.
+type lostError struct {
+	how string
+	err error // of the network, or the reason code of the broker's DISCONNECT packet
+}
 
-func (d *disconnected) Error() string { return "disconnected by the broker: " + d.code.Error() }
-func (d *disconnected) Unwrap() error { return d.code }
+func (e *lostError) Error() string { return e.how + ": " + e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+// whileUp returns a context that also ends when the connection does: paho would wait for an answer that cannot come.
+func (c *client) whileUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.up, func() { cancel(context.Cause(c.up)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// whyNoAnswer returns what says more than err, which is that an answer did not come: why ctx has ended, if it has.
+func whyNoAnswer(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return plain(err)
+}
 
 // final reports whether connecting again after err is pointless: the broker has said that it does not want this client.
 func final(err error) bool {
@@ -133,6 +153,7 @@ func final(err error) bool {
 
 // close ends the connection as a client should. The session has its own expiry.
 func (c *client) close() error {
+	defer c.lose(nil)
 	if err := c.Disconnect(&paho.Disconnect{ReasonCode: 0}); err != nil {
 		return fmt.Errorf("disconnecting: %w", plain(err))
 	}

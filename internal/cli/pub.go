@@ -130,6 +130,8 @@ func yieldLines(stdin io.Reader, yield func([]byte, error) bool) {
 }
 
 func (o *pubOptions) publish(ctx context.Context, cl *client, stderr io.Writer, payload []byte) error {
+	ctx, cancel := cl.whileUp(ctx)
+	defer cancel()
 	answer, err := cl.Publish(ctx, &paho.Publish{Topic: o.topic, QoS: byte(o.qos), Retain: o.retain, Payload: payload})
 	switch {
 	case answer != nil && answer.ReasonCode >= 0x80:
@@ -139,11 +141,7 @@ func (o *pubOptions) publish(ctx context.Context, cl *client, stderr io.Writer, 
 		}
 		err = refused(answer.ReasonCode, reason)
 	case err != nil:
-		select {
-		case err = <-cl.lost: // says more than that the answer did not come
-		default:
-			err = plain(err)
-		}
+		err = whyNoAnswer(ctx, err)
 	default:
 		o.debugf(stderr, "published %d bytes to %s, QoS %d: %v", len(payload), o.topic, o.qos, mqtt.ReasonCode(answer.ReasonCode))
 		return nil

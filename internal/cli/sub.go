@@ -121,7 +121,7 @@ func (o *subOptions) run(ctx context.Context, e *env) error {
 	}
 	cl, err := connect()
 	for err == nil {
-		if err = s.session(ctx, cl, e.stderr); err == nil || final(err) || ctx.Err() != nil {
+		if err = s.session(ctx, cl, e.stderr); !errors.As(err, new(*lostError)) || final(err) {
 			return err
 		}
 		cl, err = again(ctx, e.stderr, err, connect)
@@ -155,8 +155,8 @@ func (s *subscriber) session(ctx context.Context, cl *client, stderr io.Writer) 
 	if !s.onlySubscribe {
 		select {
 		case <-s.finished:
-		case err := <-cl.lost:
-			return err
+		case <-cl.up.Done():
+			return context.Cause(cl.up)
 		case <-ctx.Done():
 			_ = cl.close() // the user's wish to end is no error
 			return ctx.Err()
@@ -170,13 +170,11 @@ func (s *subscriber) subscribe(ctx context.Context, cl *client, stderr io.Writer
 	for _, filter := range s.filters {
 		packet.Subscriptions = append(packet.Subscriptions, paho.SubscribeOptions{Topic: filter, QoS: byte(s.qos)})
 	}
+	ctx, cancel := cl.whileUp(ctx)
+	defer cancel()
 	answer, err := cl.Subscribe(ctx, packet)
 	if answer == nil {
-		select {
-		case err = <-cl.lost: // says more than that the answer did not come
-		default:
-		}
-		return fmt.Errorf("subscribing: %w", err)
+		return fmt.Errorf("subscribing: %w", whyNoAnswer(ctx, err))
 	}
 	var reason string
 	if answer.Properties != nil {
