@@ -24,6 +24,7 @@ func (c *Conn) AckLater(t mqtt.Type, id uint16) Ticket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.acks.items = append(c.acks.items, pendingAck{t: t, id: id})
+	c.noteOwed()
 	return Ticket(c.acks.first + uint64(len(c.acks.items)-1))
 }
 
@@ -40,6 +41,7 @@ func (c *Conn) AckNow(b *Batch, t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 	defer c.mu.Unlock()
 	if len(c.acks.items) > 0 {
 		c.acks.items = append(c.acks.items, pendingAck{t, true, code, id})
+		c.noteOwed()
 		return
 	}
 	c.appendAck(t, id, code)
@@ -79,6 +81,7 @@ func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 	if c.buf == nil {
 		c.buf = getBuffer()
 	}
+	start := len(c.buf)
 	first := byte(t) << 4
 	if t == mqtt.PUBREL {
 		first |= 2
@@ -88,5 +91,7 @@ func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 	} else {
 		c.buf = append(c.buf, first, 2, byte(id>>8), byte(id))
 	}
+	c.answers += len(c.buf) - start
+	c.noteOwed()
 	c.opts.Metrics.PacketsSent.Inc()
 }

@@ -23,7 +23,7 @@ type Options struct {
 	MaxPacketBytes       uint32        // of packets that come in, header included
 	TopicAliasMaximum    uint16        // aliases that a client may use
 	TopicAliasOutMaximum uint16        // aliases that we use, where the client allows as many
-	OutMaxBytes          int           // bytes that may wait to be written before the connection counts as slow
+	OutMaxBytes          int           // of deliveries that may wait to be written, and of answers as many again
 	ConnectTimeout       time.Duration // until CONNECT has arrived and was accepted
 	Metrics              *metrics.Metrics
 	KeepAlive            *KeepAlive
@@ -109,6 +109,7 @@ type Conn struct {
 
 	input     atomic.Uint32 // feeding, closing, finished
 	suspended atomic.Bool
+	indebted  atomic.Bool // it may owe the client too much to handle another packet
 
 	mu sync.Mutex // guards out; nothing else is locked while it is held
 	out

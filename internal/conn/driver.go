@@ -12,6 +12,7 @@ import (
 
 const (
 	readBytes      = 64 << 10
+	writeBytes     = 64 << 10 // at a time, so that a slow reader is seen to read
 	smallReadBytes = 2 << 10
 	lingerTimeout  = 2 * time.Second // for a client to read our last words and close
 	lastWrites     = 5 * time.Second // for what is to be written when the connection ends
@@ -72,6 +73,7 @@ func (d *driver) wake() {
 	default:
 	}
 	if d.c.IsClosing() {
+		_ = d.nc.SetWriteDeadline(time.Now().Add(lastWrites)) // a layer may write while it reads
 		_ = d.nc.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -220,11 +222,15 @@ func (d *driver) WriteRest(rest []byte) {
 	d.writers.Go(func() {
 		b := NewBatch()
 		for rest != nil {
-			n, err := d.nc.Write(rest)
+			n, err := d.nc.Write(rest[:min(len(rest), writeBytes)])
 			d.c.opts.Metrics.BytesSent.Add(int64(n))
 			if err != nil {
 				d.c.broken()
 				return
+			}
+			if rest = rest[n:]; len(rest) > 0 {
+				d.c.tookSome()
+				continue
 			}
 			b.Now = time.Now()
 			d.c.wrote(b)

@@ -36,26 +36,40 @@ func (c *Conn) flush(b *Batch) {
 	c.mu.Lock()
 	c.dirty = false
 	c.mu.Unlock()
-	for {
-		p := c.take()
-		if p == nil {
-			return
-		}
-		n, err := c.transport.TryWrite(p)
-		c.opts.Metrics.BytesSent.Add(int64(n))
-		if err != nil {
-			c.broken()
-			putBuffer(p)
-			return
-		}
-		if n < len(p) {
-			c.transport.WriteRest(p[n:])
-			return
-		}
+	p := c.take()
+	if p == nil {
+		return
+	}
+	n, err := c.transport.TryWrite(p)
+	c.opts.Metrics.BytesSent.Add(int64(n))
+	switch {
+	case err != nil:
+		c.broken()
 		putBuffer(p)
-		if !c.wrote(b) {
-			return
-		}
+	case n < len(p):
+		c.transport.WriteRest(p[n:])
+	default:
+		putBuffer(p)
+		c.goOn(b)
+	}
+}
+
+// goOn follows a write that took all there was. What the port has had to hold back is the flusher's to write, in its
+// turn: whoever flushes must not be kept for as long as one client takes what a port has for it.
+func (c *Conn) goOn(b *Batch) {
+	c.mu.Lock()
+	mine := !c.dirty
+	c.dirty = true
+	c.mu.Unlock()
+	c.wrote(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case len(c.buf) == 0:
+		c.dirty = c.dirty && !mine
+	case mine || !c.dirty: // or else whoever listed it finds it free to write
+		c.dirty = true
+		c.opts.Flusher.add(c)
 	}
 }
 
@@ -68,14 +82,15 @@ func (c *Conn) take() []byte {
 	}
 	p := c.buf
 	c.buf, c.writing = nil, len(p)
+	c.answers, c.answersTaken = 0, c.answers
 	return p
 }
 
-// wrote says that what was taken is written, and lets a port that waited for room go on. It reports whether there is
-// more to write.
-func (c *Conn) wrote(b *Batch) bool {
+// wrote says that what was taken is written, and lets go on what waited for that: the port, and the client's packets.
+func (c *Conn) wrote(b *Batch) {
 	c.mu.Lock()
-	c.writing = 0
+	c.writing, c.answersTaken = 0, 0
+	resume := c.releasable()
 	starved := c.starved && !c.closed
 	c.starved = false
 	port := c.port
@@ -84,15 +99,16 @@ func (c *Conn) wrote(b *Batch) bool {
 	if starved && port != nil {
 		port.Writable(b)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.buf) > 0
+	if resume {
+		c.Resume()
+	}
 }
 
 // broken ends a connection whose socket takes no more bytes.
 func (c *Conn) broken() {
 	c.mu.Lock()
 	c.buf, c.writing, c.closed = nil, 0, true
+	c.answers, c.answersTaken = 0, 0
 	c.signalDrained()
 	c.mu.Unlock()
 	c.Close(0, "")

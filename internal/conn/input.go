@@ -20,7 +20,7 @@ func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 		data = c.carry
 	}
 	for !c.IsClosing() {
-		if c.suspended.Load() {
+		if c.suspended.Load() || c.holdBack() {
 			s = Suspended
 			break
 		}
@@ -46,8 +46,9 @@ func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 			c.carry = nil
 		}
 		c.carry = c.carry[:0]
-	case own:
+	case own && len(data) < len(c.carry): // or else nothing was handled, and all is in its place
 		c.carry = c.carry[:copy(c.carry, data)]
+	case own:
 	default:
 		c.carry = append(c.carry[:0], data...)
 	}

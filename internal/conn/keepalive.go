@@ -72,7 +72,8 @@ func (k *KeepAlive) run() {
 	}
 }
 
-// scan closes what is overdue. A connection that the server itself suspended is not blamed for its silence.
+// scan closes what is overdue. A connection that the server itself suspended is not blamed for its silence, unless that
+// is because its client does not read.
 func (k *KeepAlive) scan() {
 	k.mu.Lock()
 	chunks := k.chunks
@@ -88,7 +89,7 @@ func (k *KeepAlive) scan() {
 			if c == nil || ch.deadline[i].Load() != d { // the place was given to another meanwhile
 				continue
 			}
-			if c.IsSuspended() && c.isAccepted() {
+			if c.IsSuspended() && c.isAccepted() && !c.refusesToRead() {
 				ch.deadline[i].CompareAndSwap(d, now+2)
 				continue
 			}

@@ -16,14 +16,17 @@ type out struct {
 	omitProblem  bool
 	accepted     bool // a CONNACK with success is out
 
-	buf      []byte        // encoded, and not yet taken to be written
-	writing  int           // bytes that were taken and are not written yet
-	dirty    bool          // listed in a batch, which will flush it
-	closed   bool          // nothing more is appended
-	starved  bool          // the port found no room and wants to hear of it
-	idle     chan struct{} // closed when all is written; nil: nobody waits for that
-	aliasIDs map[string]uint16
-	acks     ackQueue
+	buf      []byte // encoded, and not yet taken to be written
+	writing  int    // bytes that were taken and are not written yet
+	dirty    bool   // listed in a batch, which will flush it
+	closed   bool   // nothing more is appended
+	starved  bool   // the port found no room and wants to hear of it
+	heldBack bool   // suspended until less is owed
+
+	answers, answersTaken int           // bytes of buf, and of what is being written, that answer the client
+	idle                  chan struct{} // closed when all is written; nil: nobody waits for that
+	aliasIDs              map[string]uint16
+	acks                  ackQueue
 }
 
 // setVersion fixes the protocol version of what is sent.
@@ -71,6 +74,8 @@ func (c *Conn) append(p mqtt.Packet) bool {
 		return false
 	}
 	c.buf = buf
+	c.answers += len(buf) - start
+	c.noteOwed()
 	c.opts.Metrics.PacketsSent.Inc()
 	return true
 }
