@@ -7,7 +7,11 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the expectations of scripts with what came")
 
