@@ -21,39 +21,41 @@ const policy = `
 # Public, and free of the broker's words.
 mqtt                         <
 pkg/memnet                   <
+pkg/proxyproto               <
 pkg/ratelimit                <
 pkg/timerwheel               <
-pkg/proxyproto               <
 pkg/websocket                < pkg/ratelimit
+pkg/vfs                      <
+pkg/wal                      < pkg/vfs
 
 # Pure: no I/O, no clock, no goroutine.
 internal/message             < mqtt
 internal/index               <
 internal/share               <
 internal/session             < mqtt internal/message
-internal/retain              < mqtt internal/message internal/index
+internal/retain              < internal/message + github.com/tidwall/btree
 
 # State.
 internal/metrics             < internal/message
+internal/sys                 < internal/metrics
 internal/storage             < internal/message
 internal/storage/memory      < mqtt internal/message internal/storage + github.com/tidwall/btree
 internal/auth                < mqtt
 
 # Sockets.
-internal/listener            < pkg/memnet pkg/proxyproto pkg/ratelimit pkg/websocket
-internal/conn                < mqtt internal/message internal/metrics internal/session pkg/ratelimit
+internal/listener            < pkg/proxyproto pkg/ratelimit pkg/websocket
+internal/conn                < mqtt internal/message internal/metrics internal/session
 
-# The broker.
-internal/router              < mqtt internal/message internal/metrics internal/index internal/share internal/session internal/retain internal/storage internal/auth internal/conn
-internal/sys                 < mqtt internal/message internal/metrics
+# The broker. Nothing below it reads the configuration.
+internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
 internal/config              < + gopkg.in/yaml.v3
-internal/broker              < mqtt pkg/* internal/* internal/storage/memory
+internal/broker              < mqtt pkg/timerwheel internal/* internal/storage/memory
 internal/cli                 < mqtt internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
 .                            < internal/cli
 
-# Tests and what only they use. Their own third-party modules are in testModules.
-internal/storage/storagetest < mqtt internal/message internal/storage + go.uber.org/goleak
-internal/conformance         < mqtt
+# Tests and what only they use. Any test may use the modules in testModules.
+internal/storage/storagetest < internal/message internal/storage + go.uber.org/goleak
+internal/conformance         <
 scripts/e2e                  <
 `
 
