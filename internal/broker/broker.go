@@ -70,7 +70,8 @@ type Broker struct {
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn.Conn]struct{}
 	stopped bool
-	wg      sync.WaitGroup // connections, accept loops and work
+	wg      sync.WaitGroup // connections and accept loops
+	tasks   sync.WaitGroup // work, which connections and the engine ask for
 }
 
 // Option changes how a broker is made, for parts that the configuration does not choose.
@@ -275,13 +276,11 @@ func (b *Broker) serve(socket conn.Socket, s *listenerState) {
 
 // work runs fn on a goroutine of its own, as soon as one of a bounded number is free.
 func (b *Broker) work(fn func()) {
-	b.wg.Add(1)
-	go func() {
-		defer b.wg.Done()
+	b.tasks.Go(func() {
 		b.slots <- struct{}{}
 		defer func() { <-b.slots }()
 		fn()
-	}()
+	})
 }
 
 func (b *Broker) requestOf(l *link) auth.Request {
@@ -291,12 +290,6 @@ func (b *Broker) requestOf(l *link) auth.Request {
 
 // logEnd is the place of the next record of the log.
 func (b *Broker) logEnd() message.Position { return b.engine.Health().Next }
-
-// admitSubscription reports whether a session that has n subscriptions may have another.
-func (b *Broker) admitSubscription(n int) bool {
-	own, all := b.cfg.MQTT.MaxSubscriptionsPerSession, b.cfg.Limits.MaxSubscriptions
-	return (own == 0 || n < own) && (all == 0 || b.subscriptions.Load() < int64(all))
-}
 
 // trimBytes is the size of the log below which it is left alone.
 const trimBytes = 1 << 20
@@ -349,21 +342,28 @@ func (b *Broker) Stop(ctx context.Context) error {
 		c.Close(mqtt.ServerShuttingDown, "the server is shutting down")
 		c.FlushSoon()
 	}
-	done := make(chan struct{})
-	go func() {
-		b.wg.Wait()
-		close(done)
-	}()
 	b.cancel()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = errors.Join(err, fmt.Errorf("connections did not end in time: %w", ctx.Err()))
-	}
+	err = errors.Join(err, wait(ctx, &b.wg, "connections"))
 	b.timers.close()
 	b.keepAlive.Stop()
 	err = errors.Join(err, b.engine.Close())
+	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one
 	b.router.Close()
 	b.flusher.Stop()
 	return err
+}
+
+// wait waits for a group, until ctx is done.
+func wait(ctx context.Context, wg *sync.WaitGroup, what string) error {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s did not end in time: %w", what, ctx.Err())
+	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/list"
 	"sync"
 	"sync/atomic"
 
@@ -34,14 +35,15 @@ type client struct {
 	changed map[string]struct{}         // keys of subs with a past, or about to end
 	plain   int                         // subs that are not shared
 	wild    int                         // and have wildcards
-	groups  []*group                    // that it is a member of
+	groups  map[*group]int              // that it is a member of, and how often
 	lookup  *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	cursor  cursor
-	replays []*replay // retained messages that subscriptions are to get
-	kept    []session.Delivery
-	paused  bool   // the link waits for acknowledgements of its own messages
-	expiry  uint32 // seconds that the session lives without a connection
-	epoch   uint64 // counts its connections
+	replays list.List          // of *replay: retained messages that subscriptions are to get
+	kept    []session.Delivery // what waits for a connection and is not in the log
+	keptLen int64              // bytes of it
+	paused  bool               // the link waits for acknowledgements of its own messages
+	expiry  uint32             // seconds that the session lives without a connection
+	epoch   uint64             // counts its connections
 	ended   bool
 
 	will      *will // waits for its delay
@@ -51,11 +53,13 @@ type client struct {
 
 // subscription is one of a client's subscriptions, by the filter that the client knows it by.
 type subscription struct {
-	filter string        // what is matched: without share and with the listener's mount point
-	entry  *router.Entry // nil: a shared subscription
-	group  *group        // nil: not shared
-	member *member       // of group
-	only   bool          // it is exclusive
+	filter  string        // what is matched: without share and with the listener's mount point
+	entry   *router.Entry // nil: a shared subscription
+	group   *group        // nil: not shared
+	member  *member       // of group
+	only    bool          // it is exclusive
+	replay  *list.Element // of its client's replays; nil: none
+	changes int           // versions made since its past was last forgotten
 }
 
 // newest returns the version in force or about to be; nil: none.
@@ -72,6 +76,19 @@ func (s *subscription) versions() *session.Subscription {
 		return s.entry.Subscription()
 	}
 	return s.member.sub.Load()
+}
+
+// past returns the versions that a new one comes in front of. One whose commit is pending is left out: it is of the same
+// packet, or of a connection that is gone, and never was in force.
+func (s *subscription) past() *session.Subscription {
+	if s == nil {
+		return nil
+	}
+	v := s.versions()
+	for v != nil && v.From == message.MaxPosition {
+		v = v.Prev
+	}
+	return v
 }
 
 func (s *subscription) set(v *session.Subscription) {
@@ -116,7 +133,7 @@ func (c *client) attach(l *link) {
 	c.paused = false
 	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})
 	c.session.EnqueueFront(c.kept)
-	c.kept = nil
+	c.kept, c.keptLen = nil, 0
 }
 
 // detach ends a link: what was queued from the log is read again from there, what a shared group assigned goes back to
@@ -213,8 +230,8 @@ func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) 
 
 // refill queues the next retained messages of the first replay. It reports whether there is something to send now.
 func (c *client) refill(b *conn.Batch) bool {
-	for len(c.replays) > 0 && c.session.Queued() == 0 {
-		r := c.replays[0]
+	for c.replays.Len() > 0 && c.session.Queued() == 0 {
+		r := c.replays.Front().Value.(*replay)
 		entries, more := c.broker.retainedFor(r.of.filter).Scan(r.of.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
 		queued := 0
 		for _, e := range entries {
@@ -228,7 +245,7 @@ func (c *client) refill(b *conn.Batch) bool {
 		}
 		c.broker.entries.put(entries)
 		if !more {
-			c.replays = c.replays[1:]
+			c.cancelReplay(r.of)
 		}
 		if queued > 0 {
 			return true
@@ -242,7 +259,7 @@ func (c *client) wantMore() {
 	if c.durable.Load() && !c.cursor.live && c.session.Room() >= c.broker.cfg.Session.QueueMemoryMessages/2 {
 		c.broker.router.CatchUp(c)
 	}
-	for _, g := range c.groups {
+	for g := range c.groups {
 		if g.lagging.Load() {
 			c.broker.router.CatchUp(g)
 		}

@@ -108,6 +108,8 @@ func (k *connecting) check(p *mqtt.Connect) mqtt.ReasonCode {
 		return mqtt.RetainNotSupported
 	case !k.broker.validTopic(k.listener.mount + p.Will.Topic):
 		return mqtt.TopicNameInvalid
+	case isSys(k.broker.destination(k.listener.mount + p.Will.Topic)):
+		return mqtt.NotAuthorized
 	}
 	return mqtt.Success
 }
@@ -138,12 +140,8 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 		return
 	}
 	if p.Will != nil && !id.Superuser &&
-		b.authorizer.Check(&id, auth.Publish, k.listener.mount+p.Will.Topic) == auth.Deny {
+		b.authorizer.Check(&id, auth.Publish, b.destination(k.listener.mount+p.Will.Topic)) == auth.Deny {
 		k.conn.Refuse(mqtt.NotAuthorized, "the will's topic is not allowed")
-		return
-	}
-	if limit := b.cfg.Limits.MaxConnections; limit > 0 && b.connections.Load() >= int64(limit) {
-		k.conn.Refuse(mqtt.QuotaExceeded, "the server has as many connections as it may")
 		return
 	}
 	k.link = &link{
@@ -191,6 +189,10 @@ func (k *connecting) resume(old *client) {
 	if old != nil && b.registry.get(p.ClientID) != old {
 		old = nil // it ended with its connection
 	}
+	if !b.admitConnection() {
+		k.refuse(mqtt.QuotaExceeded)
+		return
+	}
 	if old != nil && p.CleanStart {
 		b.end(old, endDiscarded)
 		old = nil
@@ -198,7 +200,8 @@ func (k *connecting) resume(old *client) {
 	expiry := b.expiryOf(p)
 	c := old
 	if c == nil {
-		if limit := b.cfg.Limits.MaxSessions; limit > 0 && b.registry.len() >= limit {
+		if !b.registry.reserve(b.cfg.Limits.MaxSessions) {
+			b.connections.Add(-1)
 			k.refuse(mqtt.QuotaExceeded)
 			return
 		}
@@ -212,14 +215,23 @@ func (k *connecting) resume(old *client) {
 	// A durable session exists once it is committed, and all that its last connection sent is settled before.
 	err := b.engine.Submit(0, storage.Unit{}, func(_ message.Position, err error) {
 		if err != nil {
-			k.refuse(mqtt.ServerUnavailable)
+			k.giveUp(old, mqtt.ServerUnavailable)
 			return
 		}
 		b.work(func() { k.accept(c, old != nil, expiry) })
 	})
 	if err != nil {
-		k.refuse(mqtt.ServerBusy)
+		k.giveUp(old, mqtt.ServerBusy)
 	}
+}
+
+// giveUp refuses a client whose session, if it is a new one, comes to nothing.
+func (k *connecting) giveUp(old *client, code mqtt.ReasonCode) {
+	if old == nil {
+		k.broker.registry.unreserve()
+	}
+	k.broker.connections.Add(-1)
+	k.refuse(code)
 }
 
 func (k *connecting) refuse(code mqtt.ReasonCode) {
@@ -247,10 +259,10 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 	}
 	c.mu.Unlock()
 	if !accepted {
+		b.connections.Add(-1)
 		b.settle(c)
 		return
 	}
-	b.connections.Add(1)
 	b.metrics.Connects.Inc()
 	b.log.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
 	k.conn.ResumeWith(func(batch *conn.Batch) {

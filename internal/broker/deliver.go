@@ -28,15 +28,25 @@ func (c *client) Deliver(b *conn.Batch, m *message.Message, subs []*session.Subs
 	defer c.mu.Unlock()
 	c.each(m, subs, func(d session.Delivery) {
 		if c.link == nil {
-			if c.broker.cfg.Session.QueueQoS0 && c.durable.Load() && len(c.kept) < c.broker.cfg.Session.QueueMemoryMessages {
-				c.kept = append(c.kept, d)
-				return
+			if !c.keep(d) {
+				c.broker.metrics.Drop(message.DropOffline, 1)
 			}
-			c.broker.metrics.Drop(message.DropOffline, 1)
 			return
 		}
 		c.enqueue(b, d)
 	})
+}
+
+// keep has a message without a place in the log wait for the next connection, within the limits of a queue. It reports
+// false where such messages are not to wait, or do not fit. The caller holds c.mu.
+func (c *client) keep(d session.Delivery) bool {
+	cfg := &c.broker.cfg.Session
+	if !cfg.QueueQoS0 || !c.durable.Load() || len(c.kept) >= cfg.QueueMemoryMessages || c.keptLen >= queueBytes {
+		return false
+	}
+	c.kept = append(c.kept, d)
+	c.keptLen += int64(len(d.Message.Topic) + len(d.Message.Payload) + len(d.Message.Properties))
+	return true
 }
 
 // each calls fn for every copy of m that the client gets for the subscriptions that matched: one for all of them, or
@@ -57,7 +67,7 @@ func (c *client) each(m *message.Message, subs []*session.Subscription, fn func(
 
 // enqueue sends a delivery at once if nothing is before it, and queues it otherwise. The caller holds c.mu.
 func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
-	if len(c.replays) == 0 && c.pass(b, &d) {
+	if c.replays.Len() == 0 && c.pass(b, &d) {
 		return
 	}
 	if c.session.Enqueue(d) != message.NotDropped {

@@ -116,7 +116,8 @@ func (b *Broker) end(c *client, why cause) {
 	lost := c.session.InFlight() + len(c.kept)
 	returned := c.session.TakeGroup(isShared)
 	lost -= len(returned)
-	c.kept, c.replays = nil, nil
+	c.kept = nil
+	c.replays.Init()
 	for key, sub := range c.subs {
 		if v := sub.versions(); !v.Ended {
 			b.subscriptions.Add(-1)

@@ -85,13 +85,17 @@ func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 	return conn.Done, nil
 }
 
-// mayPublish judges the topic and asks the authoriser. Retry means that the answer takes time.
+// isSys reports whether a topic belongs to the broker's own tree, which no client publishes to.
+func isSys(topic string) bool { return topic == "$SYS" || strings.HasPrefix(topic, "$SYS/") }
+
+// mayPublish judges the topic and asks the authoriser about where the message is to end up. Retry means that the answer takes time.
 func (l *link) mayPublish(topic string) (mqtt.ReasonCode, conn.Verdict) {
 	b := l.client.broker
 	if !b.validTopic(topic) {
 		return mqtt.TopicNameInvalid, conn.Done
 	}
-	if strings.HasPrefix(topic, "$SYS/") || topic == "$SYS" {
+	topic = b.destination(topic)
+	if isSys(topic) {
 		return mqtt.NotAuthorized, conn.Done
 	}
 	if l.identity.Superuser {

@@ -87,6 +87,16 @@ func (b *Broker) delay(m *message.Message) mqtt.ReasonCode {
 	return mqtt.Success
 }
 
+// destination is where a message for topic ends up: somewhere else if it is delayed.
+func (b *Broker) destination(topic string) string {
+	if b.cfg.MQTT.DelayedAvailable && strings.HasPrefix(topic, delayedPrefix) {
+		if _, to, ok := b.parseDelayed(topic); ok {
+			return to
+		}
+	}
+	return topic
+}
+
 func (b *Broker) parseDelayed(given string) (seconds int64, topic string, ok bool) {
 	number, topic, ok := strings.Cut(given[len(delayedPrefix):], "/")
 	if !ok || topic == "" {

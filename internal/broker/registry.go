@@ -7,6 +7,7 @@ type registry struct {
 	mu      sync.Mutex
 	clients map[string]*client
 	gates   map[string]*gate
+	coming  int // sessions that have a place and are not put yet
 }
 
 // gate is closed while a CONNECT of one client id is under way.
@@ -50,9 +51,29 @@ func (r *registry) get(id string) *client {
 	return r.clients[id]
 }
 
+// reserve takes a place for a new session; false: there are as many as may be. put or unreserve follows.
+func (r *registry) reserve(limit int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if limit > 0 && len(r.clients)+r.coming >= limit {
+		return false
+	}
+	r.coming++
+	return true
+}
+
+// unreserve gives a place back.
+func (r *registry) unreserve() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.coming--
+}
+
+// put enters a session that has a place.
 func (r *registry) put(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.coming--
 	r.clients[c.id] = c
 }
 

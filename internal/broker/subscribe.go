@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/barid-mqtt/barid/internal/auth"
@@ -81,7 +80,7 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		for _, ch := range changes {
 			if ch.retained {
 				c.cancelReplay(ch.sub)
-				c.replays = append(c.replays, &replay{of: ch.sub, version: ch.version})
+				ch.sub.replay = c.replays.PushBack(&replay{of: ch.sub, version: ch.version})
 			}
 		}
 		c.pump(b)
@@ -158,20 +157,14 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 	key := parsed.key
 	sub := c.subs[key]
 	isNew := sub == nil || sub.newest() == nil
-	if isNew && !b.admitSubscription(len(c.subs)) {
-		return ch, mqtt.QuotaExceeded
-	}
-	if parsed.exclusive && !b.exclusive.take(parsed.filter, c) {
-		return ch, mqtt.QuotaExceeded
-	}
-	var prev *session.Subscription
-	if sub != nil {
-		prev = sub.versions()
+	if code := c.admit(sub, parsed, isNew); code.Failed() {
+		return ch, code
 	}
 	f.Filter = parsed.filter
-	version := session.NewSubscription(f, id, prev)
+	version := session.NewSubscription(f, id, sub.past())
 	if sub != nil {
 		sub.set(version)
+		sub.changes++
 		c.note(key)
 	} else {
 		sub = &subscription{filter: parsed.filter, only: parsed.exclusive}
@@ -179,14 +172,31 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		c.lookup = nil
 		c.enter(sub, version, share)
 	}
-	if isNew {
-		b.subscriptions.Add(1)
-	}
 	if sub.group != nil {
 		sub.group.refresh()
 	}
 	retained := share == "" && b.cfg.MQTT.RetainAvailable && (f.RetainHandling == mqtt.SendRetained || f.RetainHandling == mqtt.SendRetainedIfNew && isNew)
 	return change{sub: sub, version: version, retained: retained}, mqtt.ReasonCode(f.QoS)
+}
+
+// maxChanges is how many versions a subscription has at most that some reader of the log still needs.
+const maxChanges = 1000
+
+// admit judges a subscription by the limits, and counts it if it is new. sub is what its key stands for, or nil. The
+// caller holds c.mu.
+func (c *client) admit(sub *subscription, f parsedFilter, isNew bool) mqtt.ReasonCode {
+	b := c.broker
+	switch {
+	case sub != nil && sub.changes >= maxChanges,
+		f.exclusive && !b.exclusive.take(f.filter, c):
+		return mqtt.QuotaExceeded
+	case isNew && !b.admitSubscription(len(c.subs)):
+		if f.exclusive {
+			b.exclusive.release(f.filter, c)
+		}
+		return mqtt.QuotaExceeded
+	}
+	return mqtt.Success
 }
 
 // enter puts a new subscription where the router finds it.
@@ -200,7 +210,10 @@ func (c *client) enter(sub *subscription, version *session.Subscription, share s
 	sub.member = &member{client: c}
 	sub.member.sub.Store(version)
 	sub.group = c.broker.groups.join(share, sub.filter, sub.member)
-	c.groups = append(c.groups, sub.group)
+	if c.groups == nil {
+		c.groups = make(map[*group]int)
+	}
+	c.groups[sub.group]++
 }
 
 // Unsubscribe implements conn.Port.
@@ -245,7 +258,10 @@ func (c *client) unsubscribe(sub *subscription) change {
 // cancelReplay stops the replay of a subscription's retained messages, if one is under way. So there is one at most for
 // each subscription. The caller holds c.mu.
 func (c *client) cancelReplay(sub *subscription) {
-	c.replays = slices.DeleteFunc(c.replays, func(r *replay) bool { return r.of == sub })
+	if sub.replay != nil {
+		c.replays.Remove(sub.replay)
+		sub.replay = nil
+	}
 }
 
 // prune forgets what no reader needs any more of the subscriptions that changed. The caller holds c.mu.
@@ -269,6 +285,7 @@ func (c *client) prune() {
 			c.forget(key, sub)
 		case pruned.Prev == nil:
 			sub.set(pruned)
+			sub.changes = 0
 			delete(c.changed, key)
 		default:
 			sub.set(pruned)
@@ -291,7 +308,9 @@ func (c *client) forget(key string, sub *subscription) {
 	c.lookup = nil
 	if sub.group != nil {
 		c.broker.groups.leave(sub.group, sub.member)
-		c.groups = slices.DeleteFunc(c.groups, func(g *group) bool { return g == sub.group })
+		if c.groups[sub.group]--; c.groups[sub.group] == 0 {
+			delete(c.groups, sub.group)
+		}
 		return
 	}
 	c.broker.router.Remove(sub.filter, sub.entry)

@@ -1,0 +1,27 @@
+package broker
+
+// This file judges by the limits of the whole broker. What is admitted counts from then on, so that many who ask at once
+// do not pass a limit together.
+
+// admitConnection reports whether the broker may have another connection, which then counts.
+func (b *Broker) admitConnection() bool {
+	limit := b.cfg.Limits.MaxConnections
+	if n := b.connections.Add(1); limit > 0 && n > int64(limit) {
+		b.connections.Add(-1)
+		return false
+	}
+	return true
+}
+
+// admitSubscription reports whether a session that has n subscriptions may have another, which then counts.
+func (b *Broker) admitSubscription(n int) bool {
+	own, all := b.cfg.MQTT.MaxSubscriptionsPerSession, b.cfg.Limits.MaxSubscriptions
+	if own > 0 && n >= own {
+		return false
+	}
+	if total := b.subscriptions.Add(1); all > 0 && total > int64(all) {
+		b.subscriptions.Add(-1)
+		return false
+	}
+	return true
+}
