@@ -39,6 +39,7 @@ internal/retain              < internal/message + github.com/tidwall/btree
 internal/metrics             < internal/message
 internal/sys                 < internal/metrics
 internal/storage             < internal/message
+internal/state               < mqtt internal/message internal/session internal/storage
 internal/storage/memory      < mqtt internal/message internal/storage + github.com/tidwall/btree
 internal/auth                < mqtt
 

@@ -1,0 +1,273 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// Session is what is kept of a session besides what has keys of its own.
+type Session struct {
+	ClientID      string
+	Incarnation   uint64
+	ExpirySeconds uint32
+	Connected     bool      // it had a connection when this was written: at the next start it lost it
+	LeftAt        time.Time // when it lost its last connection
+	Will          *Will     // nil: none
+	WillDue       time.Time // of a will that waits for its delay
+}
+
+// Will is a will that is not published yet.
+type Will struct {
+	Message      *message.Message
+	Expires      bool
+	Expiry       time.Duration // of the message, from when it is published
+	DelaySeconds uint32
+}
+
+func sessionKey(clientID string) []byte { return append([]byte{'s'}, clientID...) }
+
+// PutSession keeps a session.
+func PutSession(s *Session) storage.Op {
+	w := newWriter()
+	w.uint(s.Incarnation)
+	w.uint(uint64(s.ExpirySeconds))
+	w.bool(s.Connected)
+	w.time(s.LeftAt)
+	w.bool(s.Will != nil)
+	if s.Will != nil {
+		w.message(s.Will.Message)
+		w.bool(s.Will.Expires)
+		w.uint(uint64(s.Will.Expiry))
+		w.uint(uint64(s.Will.DelaySeconds))
+		w.time(s.WillDue)
+	}
+	return storage.Op{Key: sessionKey(s.ClientID), Value: w.b}
+}
+
+// DeleteSession forgets a session.
+func DeleteSession(clientID string) storage.Op { return Delete(sessionKey(clientID)) }
+
+// DecodeSession reads an entry of Sessions.
+func DecodeSession(kv storage.KV) (*Session, error) {
+	r := newReader(kv.Value)
+	s := &Session{ClientID: string(kv.Key[1:]), Incarnation: r.uint(), ExpirySeconds: uint32(r.below(1 << 32)), Connected: r.bool(), LeftAt: r.time()}
+	if r.bool() {
+		s.Will = &Will{Message: r.message(), Expires: r.bool(), Expiry: time.Duration(r.uint()), DelaySeconds: uint32(r.below(1 << 32))}
+		s.WillDue = r.time()
+		if s.Will.Message == nil {
+			r.fail()
+		}
+	}
+	return s, r.done(kv.Key)
+}
+
+// Subscription is a subscription with its versions, the newest first.
+type Subscription struct {
+	Key       string // what the session knows it by
+	Filter    string // what is matched
+	Share     string // name of its group; "": none
+	Exclusive bool
+	Versions  *session.Subscription
+}
+
+// PutSubscription keeps a subscription. Where the commit of a version is pending, which this op is to be part of, end
+// stands for its place: the log's end by now, which is not after it.
+func PutSubscription(o Owner, s *Subscription, end message.Position) storage.Op {
+	w := newWriter()
+	w.string(s.Filter)
+	w.string(s.Share)
+	w.bool(s.Exclusive)
+	n := uint64(0)
+	for v := s.Versions; v != nil; v = v.Prev {
+		n++
+	}
+	w.uint(n)
+	for v := s.Versions; v != nil; v = v.Prev {
+		from := v.From
+		if from == message.MaxPosition {
+			from = end
+		}
+		w.position(from)
+		w.bool(v.Ended)
+		w.uint(uint64(v.ID))
+		w.uint(uint64(v.QoS))
+		w.bool(v.NoLocal)
+		w.bool(v.RetainAsPublished)
+		w.uint(uint64(v.RetainHandling))
+	}
+	return storage.Op{Key: owned('u', o.ClientID, o.Incarnation, s.Key), Value: w.b}
+}
+
+// DeleteSubscription forgets a subscription.
+func DeleteSubscription(o Owner, key string) storage.Op {
+	return Delete(owned('u', o.ClientID, o.Incarnation, key))
+}
+
+// DecodeSubscription reads an entry of Subscriptions.
+func DecodeSubscription(kv storage.KV) (o Owner, s *Subscription, err error) {
+	o, rest, err := parseOwned(kv.Key)
+	if err != nil {
+		return o, nil, err
+	}
+	r := newReader(kv.Value)
+	s = &Subscription{Key: string(rest), Filter: r.string(), Share: r.string(), Exclusive: r.bool()}
+	var versions []*session.Subscription // newest first
+	r.list(func() {
+		from, ended, id := r.position(), r.bool(), uint32(r.below(1<<28))
+		f := mqtt.FilterOptions{Filter: s.Filter, QoS: mqtt.QoS(r.below(3)), NoLocal: r.bool(), RetainAsPublished: r.bool(),
+			RetainHandling: mqtt.RetainHandling(r.below(3))}
+		v := session.NewSubscription(f, id, nil)
+		v.From, v.Ended = from, ended
+		versions = append(versions, v)
+	})
+	for i := range len(versions) - 1 {
+		versions[i].Prev = versions[i+1]
+	}
+	if len(versions) > 0 {
+		s.Versions = versions[0]
+	} else {
+		r.fail()
+	}
+	return o, s, r.done(kv.Key)
+}
+
+// Flight is a delivery that is under way to a client.
+type Flight struct {
+	ID              uint16
+	Released        bool // PUBREC has come: PUBREL is what is to be sent
+	QoS             mqtt.QoS
+	Retain          bool
+	SubscriptionIDs []uint32
+	Position        message.Position // where the log has its message; zero: Body is it
+	Body            *message.Message
+	GroupName       string // of the shared group that assigned it; "": none
+	GroupFilter     string
+}
+
+// Replay is a subscription whose retained messages are under way.
+type Replay struct{ Key, After string }
+
+// Snapshot is a session's place in the log, with what is under way from before it.
+type Snapshot struct {
+	Next    message.Position
+	LastID  uint16
+	Flights []Flight // in flight, in the order in which they were sent
+	Kept    []Flight // not sent yet, and not to be read from the log
+	Replays []Replay
+}
+
+// PutSnapshot keeps a snapshot.
+func PutSnapshot(o Owner, s *Snapshot) storage.Op {
+	w := newWriter()
+	w.position(s.Next)
+	w.uint(uint64(s.LastID))
+	w.flights(s.Flights)
+	w.flights(s.Kept)
+	w.uint(uint64(len(s.Replays)))
+	for _, p := range s.Replays {
+		w.string(p.Key)
+		w.string(p.After)
+	}
+	return storage.Op{Key: owned('f', o.ClientID, o.Incarnation, ""), Value: w.b}
+}
+
+// DecodeSnapshot reads an entry of Snapshots.
+func DecodeSnapshot(kv storage.KV) (o Owner, s *Snapshot, err error) {
+	o, rest, err := parseOwned(kv.Key)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w: key %q", errCut, kv.Key)
+	}
+	if err != nil {
+		return o, nil, err
+	}
+	r := newReader(kv.Value)
+	s = &Snapshot{Next: r.position(), LastID: uint16(r.below(1 << 16)), Flights: r.flights(), Kept: r.flights()}
+	r.list(func() { s.Replays = append(s.Replays, Replay{r.string(), r.string()}) })
+	return o, s, r.done(kv.Key)
+}
+
+func (w *writer) flights(fs []Flight) {
+	w.uint(uint64(len(fs)))
+	for i := range fs {
+		f := &fs[i]
+		w.uint(uint64(f.ID))
+		flags := uint64(f.QoS)
+		for i, set := range []bool{f.Released, f.Retain, f.GroupName != "", f.Body != nil, len(f.SubscriptionIDs) > 0} {
+			if set {
+				flags |= 4 << i
+			}
+		}
+		w.uint(flags)
+		if f.GroupName != "" {
+			w.string(f.GroupName)
+			w.string(f.GroupFilter)
+		}
+		if f.Body != nil {
+			w.message(f.Body)
+		} else {
+			w.position(f.Position)
+		}
+		if len(f.SubscriptionIDs) > 0 {
+			w.uint(uint64(len(f.SubscriptionIDs)))
+			for _, id := range f.SubscriptionIDs {
+				w.uint(uint64(id))
+			}
+		}
+	}
+}
+
+func (r *reader) flights() (fs []Flight) {
+	r.list(func() {
+		f := Flight{ID: uint16(r.below(1 << 16))}
+		flags := r.below(4 << 5)
+		f.QoS, f.Released, f.Retain = mqtt.QoS(flags&3), flags&4 != 0, flags&8 != 0
+		if f.QoS > mqtt.ExactlyOnce {
+			r.fail()
+		}
+		if flags&16 != 0 {
+			f.GroupName, f.GroupFilter = r.string(), r.string()
+		}
+		if flags&32 != 0 {
+			if f.Body = r.message(); f.Body == nil {
+				r.fail()
+			}
+		} else {
+			f.Position = r.position()
+		}
+		if flags&64 != 0 {
+			r.list(func() { f.SubscriptionIDs = append(f.SubscriptionIDs, uint32(r.below(1<<28))) })
+		}
+		fs = append(fs, f)
+	})
+	return fs
+}
+
+// PutInboundID keeps an identifier of a client's QoS 2 message.
+func PutInboundID(o Owner, id uint16) storage.Op {
+	return storage.Op{Key: inboundKey(o, id), Value: []byte{version}}
+}
+
+// DeleteInboundID forgets it.
+func DeleteInboundID(o Owner, id uint16) storage.Op { return Delete(inboundKey(o, id)) }
+
+func inboundKey(o Owner, id uint16) []byte {
+	return binary.BigEndian.AppendUint16(owned('i', o.ClientID, o.Incarnation, ""), id)
+}
+
+// DecodeInboundID reads an entry of InboundIDs.
+func DecodeInboundID(kv storage.KV) (o Owner, id uint16, err error) {
+	o, rest, err := parseOwned(kv.Key)
+	if err == nil && len(rest) != 2 {
+		err = fmt.Errorf("%w: key %q", errCut, kv.Key)
+	}
+	if err != nil {
+		return o, 0, err
+	}
+	return o, binary.BigEndian.Uint16(rest), newReader(kv.Value).done(kv.Key)
+}
