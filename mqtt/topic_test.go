@@ -82,6 +82,7 @@ func TestStringsThatAreNoTopics(t *testing.T) {
 		{"", "MQTT-4.7.3-1"},
 		{strings.Repeat("a", 65_536), "MQTT-4.7.3-3"},
 		{"a/\x00", "MQTT-4.7.3-2"},
+		{"\x00a", "MQTT-4.7.3-2"},
 		{"a/\xed\xa0\x80", "MQTT-1.5.4-1"},
 		{"\xff", "MQTT-1.5.4-1"},
 	} {

@@ -45,7 +45,7 @@ func readVarint(b []byte) (value uint32, n int, bad *rule) {
 		c := b[n]
 		value |= uint32(c&0x7F) << (7 * n)
 		switch {
-		case c < 0x80 && c == 0 && n > 0:
+		case c == 0 && n > 0:
 			return 0, 0, ruleOverlong
 		case c < 0x80:
 			return value, n + 1, nil
