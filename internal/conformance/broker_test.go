@@ -24,7 +24,7 @@ type inProcess struct {
 
 // startBroker makes a broker with a scenario's settings.
 func startBroker(t *testing.T, s Scenario, version string) *inProcess {
-	sets := []string{"durability=memory"}
+	sets := []string{"durability=memory", "data_dir=" + t.TempDir()}
 	for _, setting := range s.Settings {
 		sets = append(sets, replaceVariable(setting, "v", version))
 	}
