@@ -79,6 +79,11 @@ func (p *player) step(s Step) error {
 	if c == nil {
 		return fmt.Errorf("%s has no connection", s.Client)
 	}
+	return p.talk(s, c)
+}
+
+// talk plays a step on a connection that is there.
+func (p *player) talk(s Step, c *client) error {
 	switch s.Verb {
 	case Subscribed:
 		return p.subscribed(s, c)
