@@ -227,6 +227,57 @@ func TestCloseInterruptsPauses(t *testing.T) {
 	})
 }
 
+func TestCloseCutsHandshakesOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		run(t, Options{Type: TypeWS}, func(l *Listener, mem *memnet.Listener, _ <-chan *Accepted) {
+			for range 10 {
+				if _, err := mem.Dial(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if n := l.Stats().Current; n != 10 {
+				t.Errorf("%d handshakes under way, want 10", n)
+			}
+		})
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("Close took %v", d)
+		}
+	})
+}
+
+func TestCloseWaitsForHandle(t *testing.T) {
+	for _, kind := range []string{TypeTCP, TypeWS} { // from the accept loop, and from a handshake
+		synctest.Test(t, func(t *testing.T) {
+			mem := memnet.Listen(memnet.Options{})
+			l, err := On(mem, Options{Type: kind})
+			if err != nil {
+				t.Fatal(err)
+			}
+			release := make(chan struct{})
+			go l.Serve(func(a *Accepted) {
+				<-release
+				a.Close()
+			})
+			raw, _ := mem.Dial()
+			climb(t, raw, kind, nil)
+			synctest.Wait()
+			closed := make(chan error, 1)
+			go func() { closed <- l.Close() }()
+			synctest.Wait()
+			if len(closed) > 0 {
+				t.Errorf("%s: Close returned while handle ran", kind)
+			}
+			close(release)
+			if err := <-closed; err != nil {
+				t.Error(err)
+			}
+			raw.Close()
+		})
+	}
+}
+
 func TestServeReportsForeignClose(t *testing.T) {
 	mem := memnet.Listen(memnet.Options{})
 	l, err := On(mem, Options{Type: TypeTCP})

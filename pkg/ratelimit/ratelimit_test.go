@@ -91,6 +91,14 @@ func TestClockJumpMakesNoTokens(t *testing.T) {
 	}
 }
 
+func TestClockJumpBackTakesNoTokens(t *testing.T) {
+	b := New(10, 3)
+	b.Allow(start)
+	if !b.AllowN(start.Add(-time.Hour), 2) {
+		t.Fatal("a clock that went back took the tokens that were there")
+	}
+}
+
 // Over any run of calls, no more passes than the burst and what the rate gains in the time that went by.
 func TestNeverExceedsRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

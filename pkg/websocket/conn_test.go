@@ -148,6 +148,7 @@ func TestPingFloodHasBoundedMemory(t *testing.T) {
 		c, s := memnet.PipeWith(memnet.Options{BufferBytes: 1000})
 		server := newConn(s, false, "", nil, -1)
 		go server.Write(make([]byte, 5000)) // sticks, for nobody reads it
+		synctest.Wait()
 		read := make(chan error, 1)
 		go func() {
 			_, err := readAll(server, 512)

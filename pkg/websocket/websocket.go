@@ -3,7 +3,7 @@
 //
 // A Conn holds no buffer. Read reads from the transport straight into the caller's slice, takes the frames apart there
 // and moves their unmasked payload together, so that one system call serves any number of frames, an idle connection
-// costs a few dozen bytes, and the length that a frame claims costs nothing.
+// costs some 300 bytes, and the length that a frame claims costs nothing.
 //
 //	slice after reading    [hdr|payload 1][hdr|payl… 2]
 //	slice returned         [payload 1|payl… 2]
