@@ -79,6 +79,7 @@ func TestHandshakesThatNeverEndAreClosedInTime(t *testing.T) {
 				if d := time.Since(begin); d < DefaultHandshakeTimeout {
 					t.Errorf("%s: all closed after %v already", kind, d)
 				}
+				synctest.Wait() // the server's last steps
 				if s := l.Stats(); s != (Stats{HandshakeFailures: 3000}) {
 					t.Errorf("%s: stats %+v", kind, s)
 				}

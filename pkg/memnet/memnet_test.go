@@ -162,6 +162,9 @@ func TestClose(t *testing.T) {
 	if err := a.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("second Close: %v", err)
 	}
+	if err := a.CloseWrite(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("CloseWrite after Close: %v", err)
+	}
 	for _, op := range []func() error{
 		func() error { _, err := a.Read(make([]byte, 1)); return err },
 		func() error { _, err := a.Write([]byte("x")); return err },

@@ -141,7 +141,9 @@ func (s *stream) closeWrite(end, writerErr error) bool {
 	if open {
 		s.end = end
 	}
-	s.writerErr = writerErr
+	if s.writerErr != net.ErrClosed { // a closed end stays closed
+		s.writerErr = writerErr
+	}
 	s.writeBy.stop()
 	s.change.Broadcast()
 	return open
