@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// Mem is a file system in memory that behaves as badly as a real one may. See the methods Crash, FailAfter, FailOnce and
+// Mem is a file system in memory that behaves as badly as a real one may. See the methods Crash, Kill, FailAfter, FailOnce and
 // SetCapacity. It is exact about what was synced and, within that, as nasty as its seed makes it.
 //
 // Use NewMem.
@@ -269,6 +269,14 @@ func (m *Mem) free() int64 {
 		used += n.allocated()
 	}
 	return max(m.capacity-used, 0)
+}
+
+// Kill ends the process, as kill -9 does: open files and locks are dead, but the kernel keeps what was written.
+func (m *Mem) Kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.locks = map[string]*memLock{}
+	m.epoch++
 }
 
 // Crash cuts the power and starts the machine again. Everything that was synced is there. Of the rest, each sector of 512

@@ -187,9 +187,9 @@ func (l *Log) recoverTail(s *segment) error {
 // rewriteTail writes zeros over the junk, and what a failed sync may have left in memory only again: the header and the
 // last block. Then it syncs all.
 func (l *Log) rewriteTail(s *segment, found found) error {
-	zeros := make([]byte, min(windowBytes, max(found.junkEnd-found.end, 0)))
-	for off := found.end; off < found.junkEnd; off += int64(len(zeros)) {
-		if _, err := s.file.WriteAt(zeros[:min(int64(len(zeros)), found.junkEnd-off)], off); err != nil {
+	clean := make([]byte, min(windowBytes, max(found.junkEnd-found.end, 0)))
+	for off := found.end; off < found.junkEnd; off += int64(len(clean)) {
+		if _, err := s.file.WriteAt(clean[:min(int64(len(clean)), found.junkEnd-off)], off); err != nil {
 			return err
 		}
 	}

@@ -93,7 +93,7 @@ func (s *scanner) examineJunk() error {
 		if len(b) == 0 {
 			break // the file became shorter
 		}
-		if used := len(bytes.TrimRight(b, "\x00")); used > 0 {
+		if used := usedBytes(b); used > 0 {
 			s.junkEnd = off + int64(used)
 			s.lost = s.lost || s.laterBlock(b)
 		}
@@ -104,6 +104,17 @@ func (s *scanner) examineJunk() error {
 		off += int64(len(b)-blockHeaderBytes) &^ (alignment - 1)
 	}
 	return nil
+}
+
+// zeros is what usedBytes compares with.
+var zeros [4096]byte
+
+// usedBytes returns where the last byte of b that is not zero ends.
+func usedBytes(b []byte) int {
+	for len(b) >= len(zeros) && bytes.Equal(b[len(b)-len(zeros):], zeros[:]) {
+		b = b[:len(b)-len(zeros)]
+	}
+	return len(bytes.TrimRight(b, "\x00"))
 }
 
 // laterBlock reports whether the header of a block later than the one that is missing is in b, which begins at a multiple

@@ -24,9 +24,9 @@ func payloadOf(seq uint64, n int) []byte {
 	rng := rand.New(rand.NewPCG(seq, 7))
 	p := binary.LittleEndian.AppendUint64(nil, seq)
 	for len(p) < n {
-		p = append(p, byte(rng.Uint32()))
+		p = binary.LittleEndian.AppendUint64(p, rng.Uint64())
 	}
-	return p
+	return p[:n]
 }
 
 func mustOpen(t testing.TB, o Options) *Log {
@@ -92,7 +92,7 @@ func TestBlocksComeBackAfterReopening(t *testing.T) {
 		l := mustOpen(t, o)
 		total := 0
 		for round := range 4 {
-			for i := range 300 {
+			for i := range 90 {
 				mustAppend(t, l, sizes[(i+round)%len(sizes)])
 				total++
 			}
