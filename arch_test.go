@@ -41,6 +41,7 @@ internal/sys                 < internal/metrics
 internal/storage             < internal/message
 internal/state               < mqtt internal/message internal/session internal/storage
 internal/storage/memory      < mqtt internal/message internal/storage + github.com/tidwall/btree
+internal/storage/badger      < internal/message internal/storage pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
 internal/auth                < mqtt
 
 # Sockets.

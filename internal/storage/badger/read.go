@@ -1,0 +1,265 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/pkg/wal"
+)
+
+// Read implements storage.Engine. Sizes are those on disk.
+func (e *Engine) Read(ctx context.Context, lane storage.Lane, from message.Position, maxBytes int) ([]storage.Block, message.Position, error) {
+	if err := checkLane(lane); err != nil {
+		return nil, from, err
+	}
+	sequence := max(from.Block, 1)
+	var blocks []storage.Block
+	for size := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return nil, from, fmt.Errorf("storage: read the log: %w", err)
+		}
+		b, err := e.readable(sequence)
+		if err != nil {
+			return nil, from, err
+		}
+		if b == nil {
+			break
+		}
+		if len(blocks) == 0 && b.header.seq == from.Block && int(from.Index) >= len(b.records) {
+			sequence++ // the end of a block is the start of the next
+			continue
+		}
+		if size += b.bytes; len(blocks) > 0 && size > int64(maxBytes) {
+			break
+		}
+		blocks = append(blocks, storage.Block{Seq: b.header.seq, Records: b.records})
+		sequence = b.header.seq + 1
+	}
+	if len(blocks) == 0 {
+		return nil, from, nil
+	}
+	return blocks, message.Position{Block: sequence}, nil
+}
+
+// readable returns the block at or after a sequence, or nil at the log's end.
+func (e *Engine) readable(sequence uint64) (*block, error) {
+	for {
+		e.mu.RLock()
+		first, gone := e.log.first, e.gone
+		e.mu.RUnlock()
+		if gone {
+			return nil, storage.ErrClosed
+		}
+		if sequence < first {
+			return nil, &storage.TrimmedError{First: message.Position{Block: first}}
+		}
+		b, err := e.load(sequence)
+		if !errors.Is(err, wal.ErrTrimmed) {
+			return b, err
+		}
+		if e.position().first <= sequence {
+			return nil, err // it should be there
+		}
+	}
+}
+
+// load returns the block at or after a sequence, from memory or disk, or nil at the log's end.
+func (e *Engine) load(sequence uint64) (*block, error) {
+	if b, end := e.inMemory(sequence); b != nil || end {
+		return b, nil
+	}
+	at, err := e.locate(sequence)
+	if err != nil {
+		return nil, err
+	}
+	payload := at.payload
+	if payload == nil {
+		if payload, err = e.readDisk(at.disk); err != nil {
+			return nil, err
+		}
+	}
+	h, err := parseHeader(payload)
+	if err != nil {
+		return nil, fmt.Errorf("storage: read block %d on disk: %w", at.disk, err)
+	}
+	if h.records == 0 {
+		return e.load(h.after()) // sequences were left out here, see Engine.skipTo
+	}
+	b := &block{header: h, disk: at.disk, bytes: int64(len(payload))}
+	if b.records, err = decodeRecords(&h, payload); err != nil {
+		return nil, fmt.Errorf("storage: read block %d on disk: %w", at.disk, err)
+	}
+	e.cache.add(b)
+	return b, nil
+}
+
+func (e *Engine) inMemory(sequence uint64) (b *block, end bool) {
+	e.mu.RLock()
+	b = e.recent.from(sequence)
+	end = sequence >= e.log.next
+	e.mu.RUnlock()
+	if b == nil && !end {
+		b = e.cache.get(sequence)
+	}
+	return b, end
+}
+
+func (e *Engine) readDisk(sequence uint64) ([]byte, error) {
+	for {
+		disk := e.disk.Load()
+		if disk == nil {
+			e.mu.RLock()
+			defer e.mu.RUnlock()
+			if e.fault != nil {
+				return nil, e.fault
+			}
+			return nil, storage.ErrClosed
+		}
+		payload, err := disk.Read(sequence, nil)
+		if errors.Is(err, wal.ErrClosed) && e.disk.Load() != disk {
+			continue // it was opened again
+		}
+		if err != nil {
+			return nil, fmt.Errorf("storage: read block %d on disk: %w", sequence, err)
+		}
+		return payload, nil
+	}
+}
+
+// place is where a block is on disk. payload is nil unless it was read on the way.
+type place struct {
+	disk    uint64
+	payload []byte
+}
+
+// locate finds the first block with records at or after a sequence that is before the log's end. It goes forward from
+// what is known in growing steps, then halves: a reader that goes on finds the next block with the first look.
+func (e *Engine) locate(sequence uint64) (place, error) {
+	e.mu.RLock()
+	low, high, ok := e.index.around(sequence)
+	e.mu.RUnlock()
+	if !ok {
+		return place{}, fmt.Errorf("storage: look for block %d: %w", sequence, wal.ErrTrimmed)
+	}
+	if b := e.cache.get(sequence - 1); b != nil && b.disk > low.disk {
+		low = point{disk: b.disk, after: sequence}
+	}
+	found := place{disk: high.disk}
+	for step := uint64(1); high.disk-low.disk > 1; {
+		probe := min(low.disk+step, high.disk-1)
+		if step == 0 {
+			probe = low.disk + (high.disk-low.disk)/2
+		}
+		if high.disk-low.disk == high.after-low.after {
+			probe = low.disk + 1 + (sequence - low.after) // all of them have records
+		}
+		if probe == high.disk {
+			break
+		}
+		payload, err := e.readDisk(probe)
+		if err != nil {
+			return place{}, err
+		}
+		h, err := parseHeader(payload)
+		if err != nil {
+			return place{}, fmt.Errorf("storage: read block %d on disk: %w", probe, err)
+		}
+		if p := (point{disk: probe, after: h.after()}); p.after > sequence {
+			high, found, step = p, place{disk: probe, payload: payload}, 0
+		} else {
+			low, step = p, step*2
+		}
+		if h.records > 0 && h.seq == sequence {
+			break
+		}
+	}
+	e.mu.Lock()
+	e.index.learn(point{disk: found.disk, after: high.after})
+	e.mu.Unlock()
+	return found, nil
+}
+
+// startOf returns the size of all blocks with records before a sequence.
+func (e *Engine) startOf(sequence uint64) (int64, error) {
+	if b, end := e.inMemory(sequence); b != nil {
+		return b.header.start, nil
+	} else if end {
+		return e.position().end, nil
+	}
+	at, err := e.locate(sequence)
+	if err != nil {
+		return 0, err
+	}
+	if at.payload == nil {
+		if at.payload, err = e.readDisk(at.disk); err != nil {
+			return 0, err
+		}
+	}
+	h, err := parseHeader(at.payload)
+	return h.start, err
+}
+
+// Trim implements storage.Engine. The files go later, when no more is needed of them.
+func (e *Engine) Trim(ctx context.Context, lane storage.Lane, before message.Position) error {
+	if err := checkLane(lane); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("storage: trim the log: %w", err)
+	}
+	e.mu.RLock()
+	gone, log := e.gone, e.log
+	e.mu.RUnlock()
+	if gone {
+		return storage.ErrClosed
+	}
+	first := min(before.Block, log.next)
+	if first <= log.first {
+		return nil
+	}
+	return e.forget(first)
+}
+
+// forget makes a sequence the first that is readable.
+func (e *Engine) forget(first uint64) error {
+	start, err := e.startOf(first)
+	if errors.Is(err, wal.ErrTrimmed) {
+		return nil // somebody else has trimmed further
+	}
+	if err != nil {
+		return fmt.Errorf("storage: trim the log: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if first > e.log.first {
+		e.log.first, e.log.start = first, start
+		e.countHeld()
+	}
+	return nil
+}
+
+// forgetOldest keeps the log within LogMaxBytes, and its newest block in any case.
+func (e *Engine) forgetOldest() error {
+	log := e.position()
+	limit := e.options.LogMaxBytes
+	if limit <= 0 || log.end-log.start <= limit {
+		return nil
+	}
+	low, high := log.first, log.next-1 // the first to stay is after low and at most high
+	for high-low > 1 {
+		middle := low + (high-low)/2
+		start, err := e.startOf(middle)
+		if err != nil {
+			return err
+		}
+		if log.end-start > limit {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return e.forget(high)
+}

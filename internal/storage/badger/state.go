@@ -1,0 +1,308 @@
+package badger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+	"github.com/tidwall/btree"
+
+	"github.com/barid-mqtt/barid/internal/storage"
+)
+
+// Keys in the state begin with one of these bytes.
+const (
+	metaPrefix = 0x01 // the engine's own
+	userPrefix = 0x02 // the keys of units
+)
+
+var metaKey = []byte{metaPrefix, 's'}
+
+// What a transaction takes at most. Badger's own limit is 15 % of a memtable, about 1.2 MiB and 13,000 changes.
+const (
+	txnChanges = 8000
+	txnBytes   = 768 << 10
+)
+
+// The longest key and value that the state takes.
+const (
+	maxKeyBytes   = 60_000
+	maxValueBytes = valueLogBytes - 4096
+	valueLogBytes = 16 << 20
+)
+
+// changes are puts and deletes (nil) by key.
+type changes = btree.Map[string, []byte]
+
+// meta is what the state says of itself. It is written with the last transaction of a batch of changes.
+type meta struct {
+	applied uint64 // blocks of the log on disk up to this one are in the state
+	first   uint64 // the first block that Trim left
+	next    uint64 // the sequence after the last block with records that is in the state
+}
+
+// state is the key-value store. It may be behind the log; replaying the log from applied, or from anywhere before it,
+// brings it up to date.
+type state struct {
+	db  *badgerdb.DB
+	dir string
+}
+
+func openState(dir string, log *slog.Logger) (*state, error) {
+	options := badgerdb.DefaultOptions(dir).
+		WithLogger(stateLogger{log}).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false).
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithNumLevelZeroTables(5).
+		WithNumLevelZeroTablesStall(15).
+		WithBaseTableSize(4 << 20).
+		WithNumCompactors(2).
+		WithBlockCacheSize(8 << 20).
+		WithValueThreshold(2048).
+		WithValueLogFileSize(valueLogBytes)
+	db, err := badgerdb.Open(options)
+	if err != nil {
+		return nil, fmt.Errorf("storage: open the state in %s: %w", dir, err)
+	}
+	return &state{db: db, dir: dir}, nil
+}
+
+func (s *state) close() error {
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("storage: close the state: %w", err)
+	}
+	return nil
+}
+
+func stateKey[B []byte | string](key B) []byte {
+	return append(append(make([]byte, 0, 1+len(key)), userPrefix), key...)
+}
+
+func (s *state) get(key []byte) ([]byte, error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return valueOf(txn, stateKey(key))
+}
+
+func valueOf(txn *badgerdb.Txn, key []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	if errors.Is(err, badgerdb.ErrKeyNotFound) {
+		return nil, storage.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("storage: look up a key: %w", err)
+	}
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return nil, fmt.Errorf("storage: look up a value: %w", err)
+	}
+	return value, nil
+}
+
+func (s *state) meta() (meta, error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	value, err := valueOf(txn, metaKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return meta{}, nil
+	}
+	if err != nil {
+		return meta{}, err
+	}
+	if len(value) != 24 {
+		return meta{}, fmt.Errorf("storage: the state's own entry has %d bytes", len(value))
+	}
+	return meta{
+		applied: binary.LittleEndian.Uint64(value),
+		first:   binary.LittleEndian.Uint64(value[8:]),
+		next:    binary.LittleEndian.Uint64(value[16:]),
+	}, nil
+}
+
+func (m meta) bytes() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, m.applied)
+	b = binary.LittleEndian.AppendUint64(b, m.first)
+	return binary.LittleEndian.AppendUint64(b, m.next)
+}
+
+// apply writes changes, in as many transactions as they need, and m with the last of them. If it fails, some of the
+// changes may be there; applying them again is no harm.
+func (s *state) apply(c *changes, m meta) error {
+	w := &stateWriter{db: s.db, txn: s.db.NewTransaction(true)}
+	defer func() { w.txn.Discard() }()
+	var err error
+	c.Scan(func(key string, value []byte) bool {
+		err = w.change(stateKey(key), value)
+		return err == nil
+	})
+	if err == nil {
+		err = w.change(metaKey, m.bytes())
+	}
+	if err == nil {
+		err = w.txn.Commit()
+	}
+	if err != nil {
+		return fmt.Errorf("storage: write the state: %w", err)
+	}
+	return nil
+}
+
+// stateWriter spreads changes over transactions.
+type stateWriter struct {
+	db    *badgerdb.DB
+	txn   *badgerdb.Txn
+	count int
+	bytes int
+}
+
+func (w *stateWriter) change(key, value []byte) error {
+	size := len(key) + len(value)
+	if w.count > 0 && (w.count >= txnChanges || w.bytes+size > txnBytes) {
+		if err := w.txn.Commit(); err != nil {
+			return err
+		}
+		w.txn, w.count, w.bytes = w.db.NewTransaction(true), 0, 0
+	}
+	w.count++
+	w.bytes += size
+	if value == nil {
+		return w.txn.Delete(key)
+	}
+	return w.txn.Set(key, value)
+}
+
+// scan calls fn for the keys with a prefix, from one of them on, until fn returns false. The slices are valid during
+// the call.
+func (s *state) scan(prefix, from string, fn func(key, value []byte) bool) error {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return scanTxn(txn, prefix, from, fn)
+}
+
+func scanTxn(txn *badgerdb.Txn, prefix, from string, fn func(key, value []byte) bool) error {
+	options := badgerdb.DefaultIteratorOptions
+	options.Prefix = stateKey(prefix)
+	options.PrefetchValues = false
+	it := txn.NewIterator(options)
+	defer it.Close()
+	var goOn bool
+	for it.Seek(stateKey(from)); it.ValidForPrefix(options.Prefix); it.Next() {
+		item := it.Item()
+		err := item.Value(func(value []byte) error {
+			goOn = fn(item.Key()[1:], value)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("storage: scan the state: %w", err)
+		}
+		if !goOn {
+			break
+		}
+	}
+	return nil
+}
+
+// sync makes all that was applied durable. Badger's own Sync does not reach memtables and value logs that were set
+// aside and not written out yet, so their files are synced here as well.
+func (s *state) sync() error {
+	if err := s.db.Sync(); err != nil {
+		return fmt.Errorf("storage: sync the state: %w", err)
+	}
+	if err := syncFiles(s.dir, ".mem", ".vlog"); err != nil {
+		return fmt.Errorf("storage: sync the state: %w", err)
+	}
+	return nil
+}
+
+func syncFiles(dir string, extensions ...string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !slices.Contains(extensions, filepath.Ext(entry.Name())) {
+			continue
+		}
+		if err := syncFile(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // one that is gone was written out, and that was synced
+		}
+	}
+	return syncFile(dir)
+}
+
+func syncFile(name string) (err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Sync()
+}
+
+// collectRounds is how many value logs one collection rewrites at most.
+const collectRounds = 4
+
+// collect gives back the space of old values. Badger removes a value log once what is left of it was copied, not once
+// the copy is durable; an open iterator makes it keep the file, and the iterator is closed after a sync.
+func (s *state) collect() error {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	options := badgerdb.DefaultIteratorOptions
+	options.PrefetchValues = false
+	hold := txn.NewIterator(options)
+	defer hold.Close()
+	for round := 0; ; round++ {
+		err := s.db.RunValueLogGC(0.5)
+		if err == nil && round+1 < collectRounds {
+			continue
+		}
+		if round > 0 {
+			if err := s.sync(); err != nil {
+				return err
+			}
+		}
+		if err == nil || errors.Is(err, badgerdb.ErrNoRewrite) || errors.Is(err, badgerdb.ErrRejected) {
+			return nil
+		}
+		return fmt.Errorf("storage: collect old values: %w", err)
+	}
+}
+
+// stateLogger passes Badger's lines on: its errors and warnings are ours, the rest is for debugging.
+type stateLogger struct{ log *slog.Logger }
+
+func (l stateLogger) line(format string, args []any) (string, slog.Attr) {
+	return "state", slog.String("says", strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+func (l stateLogger) Errorf(format string, args ...any) {
+	message, says := l.line(format, args)
+	l.log.Error(message, says)
+}
+
+func (l stateLogger) Warningf(format string, args ...any) {
+	message, says := l.line(format, args)
+	l.log.Warn(message, says)
+}
+
+func (l stateLogger) Infof(format string, args ...any) { l.debug(format, args) }
+
+func (l stateLogger) Debugf(format string, args ...any) { l.debug(format, args) }
+
+func (l stateLogger) debug(format string, args []any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		message, says := l.line(format, args)
+		l.log.Debug(message, says)
+	}
+}
