@@ -217,3 +217,54 @@ func TestPowerCutWithoutSyncKeepsAPrefix(t *testing.T) {
 		t.Fatal("no crash lost anything: the test tests nothing")
 	}
 }
+
+// What a cut removed must not come back when new blocks reach it, even if they are just as long.
+func TestCutBlocksStayAway(t *testing.T) {
+	mem := vfs.NewMem(1)
+	o := Options{FS: mem, Dir: dir}
+	l := mustOpen(t, o)
+	for range 4 {
+		mustAppend(t, l, 1000)
+	}
+	path := l.Segments()[0].Path
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	change(t, mem, path, segmentHeaderBytes+blockSize(1000), flip, 1)
+	l = mustOpen(t, o)
+	if r := l.Recovery(); l.Next() != 2 || !r.LostBlocks || r.CutBytes < 3000 {
+		t.Fatalf("next %d, recovery %+v", l.Next(), r)
+	}
+	mustAppend(t, l, 1000)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l = mustOpen(t, o); l.Next() != 3 {
+		t.Fatalf("next is %d, want 3", l.Next())
+	}
+}
+
+// The sync of a new segment's header fails and the kernel takes it for clean. Once the log is open again, the segment
+// before it may be trimmed, so that the header is all that knows the sequence.
+func TestSequenceSurvivesALostHeader(t *testing.T) {
+	for seed := range uint64(40) {
+		mem := vfs.NewMem(seed)
+		o := Options{FS: mem, Dir: dir, SegmentBytes: 4096, Sync: true}
+		l := mustOpen(t, o)
+		mustAppend(t, l, 3000)
+		mem.FailOnce(1, vfs.OpSync, syscall.EIO) // after that of the first segment's index
+		if _, err := l.Append(payloadOf(2, 3000)); !errors.Is(err, ErrPoisoned) {
+			t.Fatal(err)
+		}
+		mem.Kill()
+		if err := mustOpen(t, o).TruncateBefore(2); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			mem.Crash(seed)
+			if l = mustOpen(t, o); l.Next() != 2 {
+				t.Fatalf("seed %d: next is %d, want 2", seed, l.Next())
+			}
+		}
+	}
+}
