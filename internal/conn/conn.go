@@ -95,7 +95,7 @@ type Conn struct {
 	handler   Handler
 	info      Info
 	transport Transport
-	wake      func() // tells the driver that Resume or Close was called
+	wake      func() // tells the driver that Resume, Close or CloseAfterInput was called
 
 	// Owned by whoever feeds the connection; set by the handler's answers while it is suspended.
 	state      state
@@ -110,6 +110,7 @@ type Conn struct {
 	input     atomic.Uint32 // feeding, closing, finished
 	suspended atomic.Bool
 	indebted  atomic.Bool // it may owe the client too much to handle another packet
+	ending    atomic.Pointer[ending]
 
 	mu sync.Mutex // guards out; nothing else is locked while it is held
 	out
@@ -123,7 +124,7 @@ func New(o *Options, h Handler, info Info) *Conn {
 }
 
 // Drive tells the connection who drives it: t writes for it, and wake is called, from any goroutine and under locks,
-// when it was resumed or closed. From now on the client has ConnectTimeout to be accepted.
+// when it was resumed or closed, or is to be closed after its input. From now on the client has ConnectTimeout to be accepted.
 func (c *Conn) Drive(t Transport, wake func()) {
 	c.transport, c.wake = t, wake
 	c.keepAlive.add(c.opts.KeepAlive, c)
@@ -223,6 +224,20 @@ func (c *Conn) Close(code mqtt.ReasonCode, reason string) {
 		}
 	}
 	if c.wake != nil {
+		c.wake()
+	}
+}
+
+// ending is how a connection is to be closed once its input is handled.
+type ending struct {
+	code   mqtt.ReasonCode
+	reason string
+}
+
+// CloseAfterInput has the driver close the connection, as Close would, when it has handled what has arrived: a client
+// that sent its last messages and DISCONNECT, and is back already on another connection, has said all that before.
+func (c *Conn) CloseAfterInput(code mqtt.ReasonCode, reason string) {
+	if c.ending.CompareAndSwap(nil, &ending{code, reason}) {
 		c.wake()
 	}
 }

@@ -17,6 +17,9 @@ const (
 	lingerTimeout  = 2 * time.Second // for a client to read our last words and close
 	lastWrites     = 5 * time.Second // for what is to be written when the connection ends
 	lingerBytes    = 16 * readBytes  // of what a client still sends, read and thrown away
+	lastReads      = time.Second     // for the input that a connection is closed after
+	lastReadBytes  = 16 * readBytes  // of it
+	lastReadWait   = time.Millisecond
 )
 
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, readBytes); return &b }}
@@ -58,22 +61,30 @@ type driver struct {
 	nc      net.Conn
 	raw     syscall.RawConn
 	resumed chan struct{}
-	mu      sync.Mutex // guards over, and keeps writers from growing once it is set
+	mu      sync.Mutex // guards over and last, and keeps writers from growing once over is set
 	over    bool
+	last    bool // what is read is the last input, and deadlines are the reader's to set
 	writers sync.WaitGroup
 	socket  Socket
 	small   []byte // for connections without a kernel's socket, which cannot wait without a buffer
 	gone    bool   // the client is: there is nobody to linger for
 }
 
-// wake lets the goroutine look again: at a suspension that ended, or at a connection that did.
+// wake lets the goroutine look again: at a suspension that ended, or at a connection that did or is to.
 func (d *driver) wake() {
 	select {
 	case d.resumed <- struct{}{}:
 	default:
 	}
-	if d.c.IsClosing() {
+	closing := d.c.IsClosing()
+	if closing {
 		_ = d.nc.SetWriteDeadline(time.Now().Add(lastWrites)) // a layer may write while it reads
+	} else if d.c.ending.Load() == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if closing || !d.last {
 		_ = d.nc.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -90,17 +101,55 @@ func (d *driver) read() {
 	}
 	for {
 		s, err := d.readOnce(feed)
-		for err == nil && s == Suspended {
+		for err == nil && s == Suspended && d.c.ending.Load() == nil {
 			if d.c.IsSuspended() {
 				<-d.resumed
 			}
 			s = feed(nil)
+		}
+		if end := d.c.ending.Load(); end != nil && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+			d.readLast(feed, s)
+			d.c.Close(end.code, end.reason)
+			return
 		}
 		if err != nil {
 			d.gone = !errors.Is(err, os.ErrDeadlineExceeded)
 			return
 		}
 		if s == Closed {
+			return
+		}
+	}
+}
+
+// readLast feeds the connection what has arrived by now, within limits: it may be a client that goes on sending.
+func (d *driver) readLast(feed func([]byte) Status, s Status) {
+	left := lastReadBytes
+	count := func(data []byte) Status {
+		left -= len(data)
+		return feed(data)
+	}
+	d.mu.Lock()
+	d.last = true
+	d.mu.Unlock()
+	t := time.NewTimer(lastReads)
+	defer t.Stop()
+	for left > 0 && s != Closed {
+		if s == Suspended {
+			if d.c.IsSuspended() {
+				select {
+				case <-d.resumed:
+				case <-t.C:
+					return
+				}
+			}
+			s = feed(nil)
+			continue
+		}
+		_ = d.nc.SetReadDeadline(time.Now().Add(lastReadWait))
+		var err error
+		if s, err = d.readOnce(count); err != nil {
+			d.gone = !errors.Is(err, os.ErrDeadlineExceeded)
 			return
 		}
 	}
@@ -136,7 +185,7 @@ func (d *driver) readMore(feed func([]byte) Status) (s Status, err error) {
 		if n > 0 {
 			s = feed(buf[:n])
 		}
-		if err != nil || s != Hungry || n < smallReadBytes {
+		if err != nil || s != Hungry || n < smallReadBytes || d.c.ending.Load() != nil {
 			return s, err
 		}
 	}

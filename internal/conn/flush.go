@@ -104,14 +104,14 @@ func (c *Conn) wrote(b *Batch) {
 	}
 }
 
-// broken ends a connection whose socket takes no more bytes.
+// broken ends a connection whose socket takes no more bytes: its client may have said all it had to, and left.
 func (c *Conn) broken() {
 	c.mu.Lock()
 	c.buf, c.writing, c.closed = nil, 0, true
 	c.answers, c.answersTaken = 0, 0
 	c.signalDrained()
 	c.mu.Unlock()
-	c.Close(0, "")
+	c.CloseAfterInput(0, "")
 }
 
 // signalDrained tells whoever waits in drained that nothing is left to write. The caller holds c.mu.
