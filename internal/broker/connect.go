@@ -177,7 +177,7 @@ func (k *connecting) claim(leave func()) {
 	}
 	if l := old.linked(func() { k.resume(old) }); l != nil {
 		b.metrics.SessionsTakenOver.Inc()
-		l.conn.Close(mqtt.SessionTakenOver, "another connection uses this client id")
+		l.conn.CloseAfterInput(mqtt.SessionTakenOver, "another connection uses this client id")
 		return
 	}
 	k.resume(old)
