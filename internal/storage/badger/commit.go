@@ -26,6 +26,7 @@ func (e *Engine) run() {
 			s := e.commit(rest[:n])
 			if rest = rest[n:]; len(rest) == 0 {
 				s.used = batch
+				e.gather.released(len(batch), e.waiting())
 			}
 			e.done <- s
 		}
@@ -35,12 +36,15 @@ func (e *Engine) run() {
 // take waits for units and returns all there are. None: the engine closes.
 func (e *Engine) take() []pending {
 	e.queueMu.Lock()
-	defer e.queueMu.Unlock()
 	for len(e.queue) == 0 && !e.closing {
 		e.idle = true
 		e.queued.Wait()
 	}
 	e.idle = false
+	e.queueMu.Unlock()
+	e.gatherUnits()
+	e.queueMu.Lock()
+	defer e.queueMu.Unlock()
 	batch := e.queue
 	e.queue, e.spare = e.spare, nil
 	return batch
@@ -48,9 +52,9 @@ func (e *Engine) take() []pending {
 
 // blockLen returns how many of the units make the next block: at least one.
 func (e *Engine) blockLen(units []pending) int {
-	size := units[0].bytes
+	size := units[0].encoded()
 	for i := 1; i < len(units); i++ {
-		size += units[i].bytes
+		size += units[i].encoded()
 		if size > e.options.MaxBlockBytes {
 			return i
 		}

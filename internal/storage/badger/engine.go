@@ -111,6 +111,7 @@ type Engine struct {
 	state     *state
 	cache     *cache
 	done      chan settled  // committer to releaser
+	gathered  chan struct{} // the queue has as many units as wanted
 	dirty     chan struct{} // the overlay has changes
 	urgent    chan struct{} // the overlay is large
 	keep      chan struct{} // something for the keeper
@@ -138,6 +139,7 @@ type Engine struct {
 
 	// Owned by the committer.
 	buffer   []byte
+	gather   gather
 	nextUnit uint64
 	retryAt  time.Time // when a poisoned log is opened again at the earliest
 
@@ -148,6 +150,7 @@ type Engine struct {
 	spare      []pending // a used-up queue
 	queueBytes int64
 	idle       bool // the committer waits on queued
+	wanted     int  // the committer waits for gathered until the queue has so many; 0: it does not
 	closing    bool
 
 	// Guarded by mu.
@@ -203,6 +206,11 @@ type pending struct {
 // empty reports whether nothing is to be written for it.
 func (p *pending) empty() bool { return len(p.unit.Records) == 0 && len(p.unit.Ops) == 0 }
 
+// encoded is about what it takes in a block.
+func (p *pending) encoded() int64 {
+	return p.bytes - unitOverhead - int64(len(p.unit.Records))*(recordOverhead-32) - int64(len(p.unit.Ops))*(opOverhead-8)
+}
+
 // Submit implements storage.Engine. A unit larger than the whole queue is taken when the queue is empty.
 func (e *Engine) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
 	if err := checkLane(lane); err != nil {
@@ -232,9 +240,16 @@ func (e *Engine) enqueue(p pending) error {
 	e.queue = append(e.queue, p)
 	wake := e.idle
 	e.idle = false
+	gathered := e.wanted > 0 && (len(e.queue) >= e.wanted || e.queueBytes-p.bytes > e.options.MaxQueueBytes/2)
+	if gathered {
+		e.wanted = 0
+	}
 	e.queueMu.Unlock()
 	if wake {
 		e.queued.Signal()
+	}
+	if gathered {
+		signal(e.gathered)
 	}
 	return nil
 }

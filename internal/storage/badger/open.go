@@ -44,20 +44,21 @@ func openIn(o *Options, dir *directory) (*Engine, error) {
 
 func newEngine(o *Options, dir *directory, s *state) *Engine {
 	e := &Engine{
-		options: *o,
-		logger:  o.Logger,
-		dir:     dir,
-		state:   s,
-		cache:   newCache(o.CacheBytes),
-		done:    make(chan settled, 1),
-		dirty:   make(chan struct{}, 1),
-		urgent:  make(chan struct{}, 1),
-		keep:    make(chan struct{}, 1),
-		ending:  make(chan struct{}),
-		closed:  make(chan struct{}),
-		claims:  claims{limit: claimsKept},
-		overlay: newOverlay(),
-		tails:   make(map[*tail]struct{}),
+		options:  *o,
+		logger:   o.Logger,
+		dir:      dir,
+		state:    s,
+		cache:    newCache(o.CacheBytes),
+		done:     make(chan settled, 1),
+		gathered: make(chan struct{}, 1),
+		dirty:    make(chan struct{}, 1),
+		urgent:   make(chan struct{}, 1),
+		keep:     make(chan struct{}, 1),
+		ending:   make(chan struct{}),
+		closed:   make(chan struct{}),
+		claims:   claims{limit: claimsKept},
+		overlay:  newOverlay(),
+		tails:    make(map[*tail]struct{}),
 	}
 	e.queued = sync.NewCond(&e.queueMu)
 	e.moved = sync.NewCond(&e.mu)
