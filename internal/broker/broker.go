@@ -61,7 +61,10 @@ type Broker struct {
 	cancel        context.CancelFunc
 	slots         chan struct{} // of work
 
+	keeps         bool // the engine outlives the process
+	keeper        keeper
 	seq           atomic.Uint64
+	incarnation   atomic.Uint64
 	connections   atomic.Int64
 	subscriptions atomic.Int64
 	delayed       delayed
@@ -79,6 +82,11 @@ type Option func(*Broker)
 
 // WithMethod adds a method of enhanced authentication.
 func WithMethod(m auth.Method) Option { return func(b *Broker) { b.methods[m.Name()] = m } }
+
+// WithEngine has the broker keep its state in e, which outlives it, and restore what e holds. The broker closes it.
+func WithEngine(e storage.Engine) Option {
+	return func(b *Broker) { b.engine, b.keeps = e, true }
+}
 
 // WithAuthenticator has a decide who may connect, on every listener.
 func WithAuthenticator(a auth.Authenticator) Option { return func(b *Broker) { b.authenticator = a } }
@@ -106,11 +114,13 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
-	b.engine = memory.New(memory.Options{
-		LogMaxBytes:     cfg.Session.QueueMaxBytes,
-		LogLimitRejects: cfg.Storage.MaxBytes > 0 || cfg.Session.OnFull == config.Reject,
-		LogRejectBytes:  rejectBytes(cfg),
-	})
+	if b.engine == nil {
+		b.engine = memory.New(memory.Options{
+			LogMaxBytes:     cfg.Session.QueueMaxBytes,
+			LogLimitRejects: cfg.Storage.MaxBytes > 0 || cfg.Session.OnFull == config.Reject,
+			LogRejectBytes:  rejectBytes(cfg),
+		})
+	}
 	b.retained = retain.New(retain.Options{MaxMessages: cfg.Limits.MaxRetainedMessages, MaxBytes: cfg.Limits.MaxRetainedBytes})
 	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers})
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
@@ -119,6 +129,10 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		b.listeners[name] = b.newListenerState(name, ln)
 	}
 	b.timers = newTimers(b.everySecond)
+	if err := b.restore(); err != nil {
+		return nil, errors.Join(fmt.Errorf("restoring sessions: %w", err), b.Stop(b.ctx))
+	}
+	b.startKeeper()
 	return b, nil
 }
 
@@ -345,6 +359,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	b.cancel()
 	err = errors.Join(err, wait(ctx, &b.wg, "connections"))
 	b.timers.close()
+	b.stopKeeper()
 	b.keepAlive.Stop()
 	err = errors.Join(err, b.engine.Close())
 	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/index"
@@ -11,6 +12,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/retain"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -18,9 +20,10 @@ import (
 // log if it is durable.
 type client struct {
 	// Static after construction.
-	broker *Broker
-	id     string
-	seq    uint64
+	broker      *Broker
+	id          string
+	seq         uint64
+	incarnation uint64
 
 	durable  atomic.Bool  // it outlives its connection
 	overlaps atomic.Bool  // two of its subscriptions may match one topic
@@ -46,9 +49,19 @@ type client struct {
 	epoch   uint64             // counts its connections
 	ended   bool
 
-	will      *will // waits for its delay
+	will      *will     // waits for its delay
+	willDue   time.Time // of a will that was restored
+	leftAt    time.Time // of a session that was restored
 	willTimer timer
 	endTimer  timer
+
+	dirty     bool             // listed by the keeper
+	stored    bool             // the engine has an entry of it
+	persisted message.Position // its place in the log as the engine has it
+	mayRepeat message.Position // before it, what is read from the log may have been sent before a crash
+	asleep    *state.Snapshot  // of before the start, until the session is resumed; nil: it is awake
+	releases  []uint16         // PUBREL packets that wait for the state to be kept
+	releasing bool             // and a commit is under way for those before them
 }
 
 // subscription is one of a client's subscriptions, by the filter that the client knows it by.
@@ -102,6 +115,7 @@ func (s *subscription) set(v *session.Subscription) {
 // replay is the job of sending a subscription its retained messages. It is pulled as the client takes them, so that its
 // size is that of a cursor, whatever is retained.
 type replay struct {
+	key     string // of the subscription
 	of      *subscription
 	version *session.Subscription // that asked for it
 	after   string                // the topic of the last one that was taken
@@ -115,6 +129,7 @@ const queueBytes = 1 << 20
 
 func (b *Broker) newClient(id string, durable bool) *client {
 	c := &client{broker: b, id: id, seq: b.seq.Add(1), subs: make(map[string]*subscription)}
+	c.incarnation = b.number(&b.incarnation, state.Incarnation)
 	c.session = session.New(session.Options{
 		ReceiveMaximum: b.cfg.MQTT.ReceiveMaximum,
 		InFlightMax:    b.cfg.Session.InFlightMax,
@@ -130,6 +145,7 @@ func (b *Broker) newClient(id string, durable bool) *client {
 func (c *client) attach(l *link) {
 	c.link = l
 	c.epoch++
+	c.releases, c.releasing = nil, false // PUBREL comes again by itself
 	c.paused = false
 	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})
 	c.session.EnqueueFront(c.kept)
@@ -165,6 +181,7 @@ func (c *client) detach(l *link) {
 		}
 	}
 	c.load.Store(int32(c.session.InFlight()))
+	c.dirtied()
 	c.mu.Unlock()
 	c.broker.returnToGroups(returned)
 }
@@ -178,11 +195,35 @@ func (c *client) oldest(begun uint64) (pos message.Position, ok bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pos = c.cursor.place(begun)
-	if first, ok := c.session.OldestQueued(); ok && first.Less(pos) {
-		pos = first
+	pos = c.placeLocked(begun)
+	if c.broker.keeps {
+		pos = c.oldestKept(pos)
 	}
 	return pos, !c.ended
+}
+
+// oldestKept is the place from which the log is needed to restore the session: not after what the engine has of it, and
+// not after what is in flight. The caller holds c.mu.
+func (c *client) oldestKept(pos message.Position) message.Position {
+	consider := func(p message.Position) {
+		if !p.IsZero() && p.Less(pos) {
+			pos = p
+		}
+	}
+	if c.persisted.Less(pos) {
+		c.dirtied() // so that the next look gets further
+		consider(c.persisted)
+	}
+	if c.asleep != nil {
+		for i := range c.asleep.Flights {
+			consider(c.asleep.Flights[i].Position)
+		}
+		return pos
+	}
+	for f := range c.session.InFlightDeliveries() {
+		consider(f.Delivery.Position)
+	}
+	return pos
 }
 
 // pump sends what the connection takes. The caller holds c.mu.
@@ -216,12 +257,20 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 	case session.Dropped:
 		c.broker.metrics.Drop(s.Reason, 1)
 	case session.SendPublish:
-		c.write(w, &s.Delivery, s.PacketID, s.Dup)
+		c.write(w, &s.Delivery, s.PacketID, s.Dup || c.repeats(&s.Delivery))
 	}
+}
+
+// repeats reports whether a delivery may have been sent before the broker crashed.
+func (c *client) repeats(d *session.Delivery) bool {
+	return d.QoS > 0 && !d.Position.IsZero() && d.Position.Less(c.mayRepeat)
 }
 
 // write sends a delivery, or treats it as sent if it is larger than the client takes.
 func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) {
+	if id != 0 {
+		c.dirtied()
+	}
 	if !w.Publish(d, conn.Topic(d.Message, c.link.mount), id, dup) {
 		c.broker.metrics.Drop(message.DropTooLarge, 1)
 		c.session.Discard(id)

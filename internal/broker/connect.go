@@ -208,21 +208,42 @@ func (k *connecting) resume(old *client) {
 		c = b.newClient(p.ClientID, expiry > 0)
 	}
 	k.link.client = c
-	if !c.durable.Load() {
+	unit := storage.Unit{Ops: k.sessionOps(c, expiry)}
+	if !c.durable.Load() && len(unit.Ops) == 0 {
 		k.accept(c, old != nil, expiry)
 		return
 	}
-	// A durable session exists once it is committed, and all that its last connection sent is settled before.
-	err := b.engine.Submit(0, storage.Unit{}, func(_ message.Position, err error) {
+	// A durable session and a will exist once they are committed, and all that the session's last connection sent is
+	// settled before.
+	err := b.engine.Submit(0, unit, func(_ message.Position, err error) {
 		if err != nil {
 			k.giveUp(old, mqtt.ServerUnavailable)
 			return
 		}
-		b.work(func() { k.accept(c, old != nil, expiry) })
+		b.work(func() {
+			if err := b.wake(c); err != nil {
+				b.log.Error("session not resumed", "client", c.id, "error", err)
+				k.giveUp(old, mqtt.ServerUnavailable)
+				return
+			}
+			k.accept(c, old != nil, expiry)
+		})
 	})
 	if err != nil {
 		k.giveUp(old, mqtt.ServerBusy)
 	}
+}
+
+// sessionOps keep a session that is about to be connected, with its new will.
+func (k *connecting) sessionOps(c *client, expiry uint32) []storage.Op {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expiry = expiry
+	ops := c.sessionOps(true, k.link.will, time.Time{})
+	if len(ops) > 0 && c.durable.Load() {
+		ops = append(ops, c.snapshotLocked())
+	}
+	return ops
 }
 
 // giveUp refuses a client whose session, if it is a new one, comes to nothing.

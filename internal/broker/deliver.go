@@ -93,7 +93,7 @@ func (c *client) pass(b *conn.Batch, d *session.Delivery) bool {
 	}
 	id, ok := c.session.Pass(d)
 	if ok {
-		c.write(w, d, id, false)
+		c.write(w, d, id, c.repeats(d))
 		c.load.Store(int32(c.session.InFlight()))
 	}
 	return ok

@@ -11,6 +11,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/share"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -40,6 +41,7 @@ type group struct {
 	members  *share.Group[*member]
 	cursor   cursor
 	returned []session.Delivery // what members gave back, before anything new
+	dirty    bool               // listed by the keeper
 }
 
 // member is a client in a group.
@@ -88,6 +90,16 @@ func (gs *groups) leave(g *group, m *member) {
 	g.broker.metrics.Drop(message.DropGroupEnded, int64(lost))
 	delete(gs.byKey, g.key)
 	g.broker.router.Remove(g.key.filter, g.entry)
+	if g.broker.keeps {
+		g.broker.submitOps([]storage.Op{state.DeleteGroup(g.key.name, g.key.filter)})
+	}
+}
+
+// find returns a group, or nil.
+func (gs *groups) find(name, filter string) *group {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return gs.byKey[groupKey{name, filter}]
 }
 
 // each calls fn for every group.
@@ -115,6 +127,8 @@ func (g *group) refresh() {
 	if durable && !g.durable.Load() { // from here on its place in the log counts
 		g.cursor = cursor{next: g.broker.logEnd()}
 		g.lagging.Store(true)
+		g.durable.Store(true)
+		g.dirtied()
 		g.broker.router.CatchUp(g)
 	}
 	g.durable.Store(durable)
@@ -162,6 +176,7 @@ func (g *group) take(b *conn.Batch, r router.Record) bool {
 		return false
 	}
 	g.cursor.next = r.Position.Next()
+	g.dirtied()
 	return true
 }
 
@@ -207,6 +222,7 @@ func (g *group) offer(b *conn.Batch, m *member, d session.Delivery) bool {
 func (g *group) giveBack(b *conn.Batch, ds []session.Delivery) {
 	g.mu.Lock()
 	g.returned = append(g.returned, ds...)
+	g.dirtied()
 	empty := g.members.Len() == 0
 	if empty {
 		g.broker.metrics.Drop(message.DropGroupEnded, int64(len(g.returned)))
@@ -228,6 +244,7 @@ func (g *group) drain(b *conn.Batch) bool {
 		}
 		d := g.returned[0]
 		g.returned = g.returned[1:]
+		g.dirtied()
 		g.mu.Unlock()
 		if g.assign(b, session.Delivery{Message: d.Message}) {
 			continue

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/state"
+	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -38,12 +40,7 @@ func (b *Broker) disconnected(l *link) {
 	c.detach(l)
 	b.connections.Add(-1)
 	b.metrics.Disconnects.Inc()
-	if l.will != nil {
-		c.mu.Lock()
-		expiry := c.expiry
-		c.mu.Unlock()
-		b.leaveWill(c, l.will, expiry)
-	}
+	b.leave(c, l.will)
 	b.settle(c)
 	b.log.Debug("client disconnected", "client", c.id)
 	c.mu.Lock()
@@ -52,6 +49,34 @@ func (b *Broker) disconnected(l *link) {
 	c.mu.Unlock()
 	if ended != nil {
 		ended()
+	}
+}
+
+// leave keeps that the session has no connection any more, and deals with its will, in one commit if the will is due.
+func (b *Broker) leave(c *client, w *will) {
+	c.mu.Lock()
+	delay := time.Duration(0)
+	if w != nil {
+		delay = time.Duration(min(w.delaySeconds, c.expiry)) * time.Second
+	}
+	var ops []storage.Op
+	switch {
+	case w != nil && delay > 0:
+		ops = c.sessionOps(false, w, time.Now().Add(delay))
+	case c.expiry > 0:
+		ops = c.sessionOps(false, nil, time.Time{})
+	case c.stored: // it ends with its connection
+		ops = []storage.Op{state.DeleteSession(c.id)}
+	}
+	c.mu.Unlock()
+	switch {
+	case w == nil:
+		b.submitOps(ops)
+	case delay == 0:
+		b.publishWill(w, ops)
+	default:
+		b.submitOps(ops)
+		b.delayWill(c, w, delay)
 	}
 }
 
@@ -114,7 +139,7 @@ func (b *Broker) end(c *client, why cause) {
 	c.endTimer.cancel()
 	c.willTimer.cancel()
 	lost := c.session.InFlight() + len(c.kept)
-	returned := c.session.TakeGroup(isShared)
+	returned := append(c.session.TakeGroup(isShared), c.asleepForGroups()...)
 	lost -= len(returned)
 	c.kept = nil
 	c.replays.Init()
@@ -135,7 +160,8 @@ func (b *Broker) end(c *client, why cause) {
 	b.metrics.SessionsEnded.Inc()
 	b.returnToGroups(returned)
 	if w != nil {
-		b.publishWill(w)
+		b.publishWill(w, nil)
 	}
+	b.purge(c)
 	b.log.Debug("session ended", "client", c.id, "discarded", why == endDiscarded)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -69,7 +70,8 @@ func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 	}
 	l.packetID, l.packetQoS = p.PacketID, p.QoS
 	code, waits, err := c.broker.publish(b, l.message(b.Now, topic, p), publisher{
-		packetID: p.PacketID, keepID: p.QoS == mqtt.ExactlyOnce && c.durable.Load(), waiter: l})
+		packetID: p.PacketID, keepID: p.QoS == mqtt.ExactlyOnce && c.durable.Load(), waiter: l,
+		ops: l.inboundOps(p.QoS, p.PacketID)})
 	if err == storage.ErrBusy {
 		l.forget(p)
 		l.conn.Suspend()
@@ -255,12 +257,14 @@ func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
 	case mqtt.PUBACK:
 		if _, ok := c.session.ReceivePuback(p.PacketID, p.Code); ok {
 			c.completed(p.Code)
+			c.dirtied()
 		}
 	case mqtt.PUBREC:
 		l.received(b, c.session.ReceivePubrec(p.PacketID, p.Code), p)
 	case mqtt.PUBCOMP:
 		if _, ok := c.session.ReceivePubcomp(p.PacketID, p.Code); ok {
 			c.completed(mqtt.Success)
+			c.dirtied()
 		}
 	}
 	c.pump(b)
@@ -280,6 +284,10 @@ func (l *link) received(b *conn.Batch, r session.PubrecResult, p *mqtt.Ack) {
 	switch {
 	case r.Finished:
 		l.client.completed(p.Code)
+		l.client.dirtied()
+	case r.Release && l.client.broker.keeps && l.client.durable.Load():
+		l.client.releases = append(l.client.releases, p.PacketID)
+		l.client.keepReleases()
 	case r.Known || !p.Code.Failed(): // a refusal of what is not known needs no answer
 		code := mqtt.Success
 		if !r.Known {
@@ -310,7 +318,11 @@ func (l *link) release(b *conn.Batch, id uint16) error {
 		return nil
 	}
 	ticket := l.conn.AckLater(mqtt.PUBCOMP, id)
-	err := c.broker.engine.Submit(0, storage.Unit{}, func(_ message.Position, err error) {
+	var unit storage.Unit
+	if c.broker.keeps {
+		unit.Ops = []storage.Op{state.DeleteInboundID(c.owner(), id)}
+	}
+	err := c.broker.engine.Submit(0, unit, func(_ message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return

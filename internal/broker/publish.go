@@ -4,11 +4,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/state"
+	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -25,23 +28,33 @@ const (
 type publisher struct {
 	packetID uint16
 	keepID   bool
+	ops      []storage.Op  // state that changes with the message
 	waiter   router.Waiter // nil: nobody waits
 }
 
 // publish routes a message of a client, or of the broker itself.
 func (b *Broker) publish(batch *conn.Batch, m *message.Message, from publisher) (code mqtt.ReasonCode, waits bool, err error) {
 	if b.cfg.MQTT.DelayedAvailable && strings.HasPrefix(m.Topic, delayedPrefix) {
-		return b.delay(m), false, nil
+		return b.delay(m, from)
 	}
-	p := router.Publication{Message: m, PacketID: from.packetID, KeepID: from.keepID}
+	p := router.Publication{Message: m, PacketID: from.packetID, KeepID: from.keepID, Ops: b.withRetained(from.ops, m)}
 	if from.waiter != nil {
 		p.Waiter = from.waiter
 	}
 	return b.router.Publish(batch, p)
 }
 
+// withRetained adds what keeps a retained message.
+func (b *Broker) withRetained(ops []storage.Op, m *message.Message) []storage.Op {
+	if m.Retain && b.keeps {
+		ops = append(ops, state.PutRetained(m))
+	}
+	return ops
+}
+
 // delayed counts what waits for its delay.
 type delayed struct {
+	next  atomic.Uint64 // number of the last one
 	mu    sync.Mutex
 	n     int
 	bytes int64
@@ -59,32 +72,69 @@ func (d *delayed) add(n int, bytes int64) bool {
 }
 
 // delay keeps a message until its time has come. Its expiry interval counts from then on.
-func (b *Broker) delay(m *message.Message) mqtt.ReasonCode {
+func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode, waits bool, err error) {
 	seconds, topic, ok := b.parseDelayed(m.Topic)
 	if !ok {
 		b.metrics.Drop(message.DropLimit, 1)
-		return mqtt.TopicNameInvalid
+		return mqtt.TopicNameInvalid, false, nil
 	}
-	size := int64(len(m.Topic) + len(m.Payload) + len(m.Properties))
-	if !b.delayed.add(1, size) {
+	if !b.delayed.add(1, delayedSize(m)) {
 		b.metrics.Drop(message.DropLimit, 1)
-		return mqtt.QuotaExceeded
+		return mqtt.QuotaExceeded, false, nil
 	}
 	wait := time.Duration(seconds) * time.Second
-	b.timers.after(wait, func() {
+	due := *m
+	due.Topic = topic
+	if !due.ExpiresAt.IsZero() {
+		due.ExpiresAt = due.ExpiresAt.Add(wait)
+	}
+	d := &state.DelayedMessage{Number: b.number(&b.delayed.next, state.DelayedNext), Due: time.Now().Add(wait), Message: &due}
+	if !b.keeps {
+		b.publishDelayed(d)
+		return mqtt.Success, false, nil
+	}
+	var done func(mqtt.ReasonCode)
+	if from.waiter != nil {
+		done = from.waiter.Wait()
+	}
+	err = b.engine.Submit(0, storage.Unit{Ops: append(from.ops, state.PutDelayed(d))}, func(_ message.Position, err error) {
+		if err == nil {
+			b.publishDelayed(d)
+		} else {
+			b.delayed.add(-1, -delayedSize(d.Message))
+		}
+		if done != nil {
+			done(router.CodeOf(err))
+		}
+	})
+	if err != nil {
+		b.delayed.add(-1, -delayedSize(m))
+		if done != nil {
+			from.waiter.Unwait()
+		}
+	}
+	return mqtt.Success, done != nil, err
+}
+
+func delayedSize(m *message.Message) int64 {
+	return int64(len(m.Topic) + len(m.Payload) + len(m.Properties))
+}
+
+// publishDelayed publishes a message when it is due, and forgets in the same commit that it waits.
+func (b *Broker) publishDelayed(d *state.DelayedMessage) {
+	size := delayedSize(d.Message)
+	b.timers.afterAtLeast(time.Until(d.Due), func() {
 		b.delayed.add(-1, -size)
-		due := *m
-		due.Topic = topic
-		if !due.ExpiresAt.IsZero() {
-			due.ExpiresAt = due.ExpiresAt.Add(wait)
+		p := router.Publication{Message: d.Message}
+		if b.keeps {
+			p.Ops = b.withRetained([]storage.Op{state.DeleteDelayed(d.Number)}, d.Message)
 		}
 		batch := conn.NewBatch()
-		if _, _, err := b.router.Publish(batch, router.Publication{Message: &due}); err != nil {
-			b.log.Error("delayed message not published", "topic", topic, "error", err)
+		if _, _, err := b.router.Publish(batch, p); err != nil {
+			b.log.Error("delayed message not published", "topic", d.Message.Topic, "error", err)
 		}
 		batch.Flush(b.metrics)
 	})
-	return mqtt.Success
 }
 
 // destination is where a message for topic ends up: somewhere else if it is delayed.

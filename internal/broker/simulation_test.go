@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -16,7 +15,8 @@ import (
 // checks what the broker promises: what it acknowledged reaches every durable subscriber, at least once with QoS 1,
 // exactly once with QoS 2, and in the order of each publisher.
 type simulation struct {
-	b        *Broker
+	world    *world
+	end      func() // of what disturbs the run; nil: nothing
 	t        *testing.T
 	messages int
 	stop     chan struct{}
@@ -39,7 +39,6 @@ type simSubscriber struct {
 	id   string
 	qos  mqtt.QoS
 	rng  *rand.Rand
-	mu   sync.Mutex
 	got  map[int][]int // publisher → numbers, in the order in which they came
 	held map[uint16]bool
 }
@@ -99,7 +98,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	sets := []string{fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(20)), fmt.Sprintf("session.queue_memory_messages=%d", 2+rng.IntN(50)),
 		fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(30))}
-	return &simulation{b: newTestBroker(t, sets), t: t, messages: 150, stop: make(chan struct{})}
+	return &simulation{world: newWorld(t, sets...), t: t, messages: 150, stop: make(chan struct{})}
 }
 
 // run lets four publishers publish to four subscribers of filter, and returns what those got.
@@ -109,7 +108,7 @@ func (s *simulation) run(seed uint64, filter string) (subs []*simSubscriber) {
 		sub := &simSubscriber{id: fmt.Sprintf("sub%d", i), qos: mqtt.QoS(1 + i%2), rng: rand.New(rand.NewPCG(seed, uint64(100+i))),
 			got: make(map[int][]int), held: make(map[uint16]bool)}
 		subs = append(subs, sub)
-		p, _ := connect(t, s.b, sub.connect())
+		p, _ := s.world.connect(sub.connect())
 		p.subscribe(t, filter, sub.qos)
 		_ = p.conn.Close()
 		s.wg.Go(func() { s.subscriber(sub) })
@@ -122,11 +121,13 @@ func (s *simulation) run(seed uint64, filter string) (subs []*simSubscriber) {
 	}
 	pubs.Wait()
 	pause(5 * time.Minute) // subscribers drain what is left, between their breaks
+	if s.end != nil {
+		s.end()
+	}
+	pause(time.Minute)
 	close(s.stop)
 	s.wg.Wait()
-	if err := s.b.Stop(context.Background()); err != nil {
-		t.Error(err)
-	}
+	s.world.close()
 	return subs
 }
 
@@ -166,8 +167,12 @@ func (s *simulation) subscriber(sub *simSubscriber) {
 			return
 		default:
 		}
-		p, ack := connect(s.t, s.b, sub.connect())
-		if ack == nil || !ack.SessionPresent {
+		p, ack := s.world.connect(sub.connect())
+		if ack == nil {
+			pause(10 * time.Millisecond) // the broker died over it
+			continue
+		}
+		if !ack.SessionPresent {
 			s.t.Errorf("%s: session is gone: %+v", sub.id, ack)
 			return
 		}
@@ -209,11 +214,15 @@ func (sub *simSubscriber) step(p *peer) error {
 
 // publisher publishes all of its messages, over as many connections as it takes.
 func (s *simulation) publisher(pub *simPublisher) {
-	for pub.next < s.messages || len(pub.open) > 0 {
-		p, ack := connect(s.t, s.b, &mqtt.Connect{ClientID: fmt.Sprintf("pub%d", pub.n), SessionExpirySeconds: 3600})
-		if ack == nil {
-			s.t.Errorf("publisher %d was not accepted", pub.n)
+	for tries := 0; pub.next < s.messages || len(pub.open) > 0; tries++ {
+		if tries == 3000 {
+			s.t.Errorf("publisher %d makes no progress: next %d, open %v, released %v", pub.n, pub.next, pub.open, pub.rel)
 			return
+		}
+		p, ack := s.world.connect(&mqtt.Connect{ClientID: fmt.Sprintf("pub%d", pub.n), SessionExpirySeconds: 3600})
+		if ack == nil {
+			pause(10 * time.Millisecond)
+			continue
 		}
 		cut := time.AfterFunc(time.Duration(pub.rng.IntN(1500))*time.Millisecond, func() { _ = p.conn.Close() })
 		_ = pub.resend(p)

@@ -9,12 +9,14 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // change is what a SUBSCRIBE or UNSUBSCRIBE does to one subscription, between its entry into the index and its commit.
 type change struct {
+	key      string
 	sub      *subscription
 	version  *session.Subscription
 	retained bool // send retained messages
@@ -80,7 +82,7 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		for _, ch := range changes {
 			if ch.retained {
 				c.cancelReplay(ch.sub)
-				ch.sub.replay = c.replays.PushBack(&replay{of: ch.sub, version: ch.version})
+				ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version})
 			}
 		}
 		c.pump(b)
@@ -114,7 +116,10 @@ func (l *link) subackCodes(p *mqtt.Subscribe, codes []mqtt.ReasonCode) []mqtt.Re
 func (l *link) commit(changes []change, then func(*conn.Batch)) {
 	c := l.client
 	l.conn.Suspend()
-	err := c.broker.engine.Submit(0, storage.Unit{}, func(pos message.Position, err error) {
+	c.mu.Lock()
+	ops := c.subscriptionOps(changes)
+	c.mu.Unlock()
+	err := c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(pos message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return
@@ -176,7 +181,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		sub.group.refresh()
 	}
 	retained := share == "" && b.cfg.MQTT.RetainAvailable && (f.RetainHandling == mqtt.SendRetained || f.RetainHandling == mqtt.SendRetainedIfNew && isNew)
-	return change{sub: sub, version: version, retained: retained}, mqtt.ReasonCode(f.QoS)
+	return change{key: key, sub: sub, version: version, retained: retained}, mqtt.ReasonCode(f.QoS)
 }
 
 // maxChanges is how many versions a subscription has at most that some reader of the log still needs.
@@ -233,7 +238,9 @@ func (l *link) Unsubscribe(_ *conn.Batch, p *mqtt.Unsubscribe) error {
 			codes[i] = mqtt.NoSubscriptionExisted
 			continue
 		}
-		changes = append(changes, c.unsubscribe(sub))
+		ch := c.unsubscribe(sub)
+		ch.key = parsed.key
+		changes = append(changes, ch)
 		c.note(parsed.key)
 	}
 	c.mu.Unlock()
@@ -306,6 +313,9 @@ func (c *client) forget(key string, sub *subscription) {
 	delete(c.changed, key)
 	delete(c.subs, key)
 	c.lookup = nil
+	if c.broker.keeps && c.durable.Load() && !c.ended {
+		c.broker.submitOps([]storage.Op{state.DeleteSubscription(c.owner(), key)})
+	}
 	if sub.group != nil {
 		c.broker.groups.leave(sub.group, sub.member)
 		if c.groups[sub.group]--; c.groups[sub.group] == 0 {

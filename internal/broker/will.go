@@ -5,6 +5,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -26,30 +27,28 @@ func newWill(w *mqtt.Will, mount, clientID, username string) *will {
 	return x
 }
 
-// leaveWill publishes a will when its delay or its session is over, whichever comes first.
-func (b *Broker) leaveWill(c *client, w *will, expirySeconds uint32) {
-	delay := min(w.delaySeconds, expirySeconds)
-	if delay == 0 {
-		b.publishWill(w)
-		return
-	}
+// delayWill publishes a will after its delay, unless the session is resumed before that.
+func (b *Broker) delayWill(c *client, w *will, delay time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.will = w
-	c.willTimer = b.timers.after(time.Duration(delay)*time.Second, func() {
+	c.willTimer = b.timers.afterAtLeast(delay, func() {
 		c.mu.Lock()
 		due := c.will == w
+		var ops []storage.Op
 		if due {
 			c.will = nil
+			ops = c.sessionOps(false, nil, time.Time{})
 		}
 		c.mu.Unlock()
 		if due {
-			b.publishWill(w)
+			b.publishWill(w, ops)
 		}
 	})
 }
 
-func (b *Broker) publishWill(w *will) {
+// publishWill publishes a will, with the state that changes by that.
+func (b *Broker) publishWill(w *will, ops []storage.Op) {
 	m := w.message
 	m.PublishedAt = time.Now()
 	m.ExpiresAt = time.Time{}
@@ -57,7 +56,7 @@ func (b *Broker) publishWill(w *will) {
 		m.ExpiresAt = m.PublishedAt.Add(w.expiry)
 	}
 	batch := conn.NewBatch()
-	if _, _, err := b.publish(batch, &m, publisher{}); err != nil {
+	if _, _, err := b.publish(batch, &m, publisher{ops: ops}); err != nil {
 		b.log.Error("will not published", "client", m.ClientID, "error", err)
 	}
 	batch.Flush(b.metrics)

@@ -73,6 +73,14 @@ func (c *Conn) AckReady(k Ticket, code mqtt.ReasonCode) {
 	c.flushSoonLocked()
 }
 
+// PubrelSoon sends a PUBREL by the flusher.
+func (c *Conn) PubrelSoon(id uint16) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.appendAck(mqtt.PUBREL, id, mqtt.Success)
+	c.flushSoonLocked()
+}
+
 // appendAck encodes an acknowledgement. The caller holds c.mu.
 func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 	if c.closed {

@@ -1,0 +1,308 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/storage/memory"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// mortal is an engine that can die: from then on it takes everything and does nothing, and what it has committed by then
+// is what the next one begins with.
+type mortal struct {
+	storage.Engine
+	mu   sync.Mutex
+	dead bool
+}
+
+func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return nil
+	}
+	return m.Engine.Submit(lane, u, func(pos message.Position, err error) {
+		m.mu.Lock()
+		dead := m.dead
+		m.mu.Unlock()
+		if !dead {
+			done(pos, err)
+		}
+	})
+}
+
+func (m *mortal) kill() {
+	m.mu.Lock()
+	m.dead = true
+	m.mu.Unlock()
+}
+
+// world is a broker that is killed and started again under its clients.
+type world struct {
+	t      testing.TB
+	sets   []string
+	lock   chan struct{} // guards what follows; no mutex, which virtual time does not pass for
+	b      *Broker
+	engine *mortal
+	conns  []net.Conn
+	graves sync.WaitGroup
+}
+
+func newWorld(t testing.TB, sets ...string) *world {
+	w := &world{t: t, sets: sets, lock: make(chan struct{}, 1), engine: &mortal{Engine: memory.New(memory.Options{})}}
+	w.b = newTestBroker(t, sets, WithEngine(w.engine))
+	return w
+}
+
+// dial connects to the broker that runs now.
+func (w *world) dial() net.Conn {
+	w.lock <- struct{}{}
+	defer func() { <-w.lock }()
+	c := dial(w.t, w.b)
+	w.conns = append(w.conns, c)
+	return c
+}
+
+// connect connects a client; nil: the broker died over it.
+func (w *world) connect(c *mqtt.Connect) (*peer, *mqtt.Connack) {
+	return handshake(w.t, w.dial(), c)
+}
+
+// crash kills the broker at once, as kill -9 does, and starts another on what was committed.
+func (w *world) crash() {
+	w.lock <- struct{}{}
+	defer func() { <-w.lock }()
+	w.engine.kill()
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+	w.reopen()
+}
+
+// restart stops the broker as SIGTERM does, and starts another.
+func (w *world) restart() {
+	w.lock <- struct{}{}
+	defer func() { <-w.lock }()
+	inner := w.engine.Engine
+	var kept bytes.Buffer
+	w.engine.Engine = closeLater{inner, func() {
+		if err := inner.Snapshot(context.Background(), &kept); err != nil {
+			w.t.Error(err)
+		}
+	}}
+	if err := w.b.Stop(context.Background()); err != nil {
+		w.t.Error(err)
+	}
+	w.conns = nil
+	w.open(&kept)
+}
+
+// closeLater does something right before the engine is closed, when everything was submitted.
+type closeLater struct {
+	storage.Engine
+	before func()
+}
+
+func (c closeLater) Close() error {
+	done := make(chan struct{})
+	if err := c.Submit(0, storage.Unit{}, func(message.Position, error) { close(done) }); err == nil {
+		<-done
+	}
+	c.before()
+	return c.Engine.Close()
+}
+
+func (w *world) reopen() {
+	var kept bytes.Buffer
+	if err := w.engine.Snapshot(context.Background(), &kept); err != nil {
+		w.t.Error(err)
+	}
+	dead := w.b
+	w.graves.Go(func() { // what is left of it: goroutines
+		if err := dead.Stop(context.Background()); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.open(&kept)
+}
+
+func (w *world) open(kept *bytes.Buffer) {
+	e, err := memory.Restore(memory.Options{}, kept)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	w.engine = &mortal{Engine: e}
+	w.b = newTestBroker(w.t, w.sets, WithEngine(w.engine))
+}
+
+// close ends all brokers there were.
+func (w *world) close() {
+	if err := w.b.Stop(context.Background()); err != nil {
+		w.t.Error(err)
+	}
+	w.graves.Wait()
+}
+
+func TestWhatIsAcknowledgedArrivesThroughCrashes(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimulation(t, seed)
+				rng := rand.New(rand.NewPCG(seed, 7))
+				stop := make(chan struct{})
+				var crashes sync.WaitGroup
+				crashes.Go(func() {
+					for range 12 {
+						select {
+						case <-stop:
+							return
+						case <-time.After(time.Duration(rng.IntN(1500)) * time.Millisecond):
+							if rng.IntN(4) == 0 {
+								s.world.restart()
+							} else {
+								s.world.crash()
+							}
+						}
+					}
+				})
+				s.end = func() { close(stop); crashes.Wait() }
+				for _, sub := range s.run(seed, "t/#") {
+					for i := range 4 {
+						exactly := min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce
+						checkHistory(t, sub.id, i, sub.got[i], s.messages, exactly)
+					}
+				}
+			})
+		})
+	}
+}
+
+// expectPublish reads the next PUBLISH.
+func expectPublish(t *testing.T, p *peer) *mqtt.Publish {
+	t.Helper()
+	pk, err := p.receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, ok := pk.(*mqtt.Publish)
+	if !ok {
+		t.Fatalf("got %T instead of PUBLISH", pk)
+	}
+	return pub
+}
+
+func publish(t *testing.T, w *world, id string, p *mqtt.Publish) {
+	t.Helper()
+	c, _ := w.connect(&mqtt.Connect{ClientID: id, CleanStart: true})
+	if err := c.send(p); err != nil {
+		t.Fatal(err)
+	}
+	if p.QoS > 0 {
+		if _, err := c.receive(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = c.send(&mqtt.Disconnect{})
+}
+
+func TestWillsRetainedAndDelayedMessagesSurviveACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		sub, _ := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600})
+		sub.subscribe(t, "w/#", 1)
+		willOf := func(id string, delay uint32) *mqtt.Connect {
+			return &mqtt.Connect{ClientID: id, SessionExpirySeconds: 100, Will: &mqtt.Will{Topic: "w/" + id, Payload: []byte("gone"), QoS: 1, DelaySeconds: delay}}
+		}
+		w.connect(willOf("now", 0))
+		w.connect(willOf("later", 20))
+		publish(t, w, "p1", &mqtt.Publish{Topic: []byte("r/1"), Payload: []byte("kept"), QoS: 1, PacketID: 1, Retain: true})
+		publish(t, w, "p2", &mqtt.Publish{Topic: []byte("$delayed/30/w/delayed"), Payload: []byte("due"), QoS: 1, PacketID: 1})
+		w.crash()
+		sub, ack := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600})
+		if !ack.SessionPresent {
+			t.Fatal("the session is gone")
+		}
+		start := time.Now()
+		for _, want := range []struct {
+			topic string
+			after time.Duration
+		}{{"w/now", 0}, {"w/later", 20 * time.Second}, {"w/delayed", 30 * time.Second}} {
+			p := expectPublish(t, sub)
+			if err := sub.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: p.PacketID}}); err != nil {
+				t.Fatal(err)
+			}
+			if after := time.Since(start); string(p.Topic) != want.topic || after < want.after-2*time.Second || after > want.after+2*time.Second {
+				t.Errorf("got %s after %v, want %s after %v", p.Topic, after, want.topic, want.after)
+			}
+		}
+		if err := sub.send(&mqtt.Subscribe{PacketID: 9, Filters: []mqtt.FilterOptions{{Filter: "r/#"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sub.receive(); err != nil {
+			t.Fatal(err)
+		}
+		if p := expectPublish(t, sub); string(p.Topic) != "r/1" || string(p.Payload) != "kept" || !p.Retain {
+			t.Errorf("retained: %+v", p)
+		}
+	})
+}
+
+func TestSessionsExpireOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		for _, c := range []struct {
+			id     string
+			expiry uint32
+		}{{"short", 10}, {"long", 1000}} {
+			p, _ := w.connect(&mqtt.Connect{ClientID: c.id, SessionExpirySeconds: c.expiry})
+			p.subscribe(t, "t", 1)
+			_ = p.send(&mqtt.Disconnect{})
+		}
+		pause(6 * time.Second)
+		w.restart()
+		pause(6 * time.Second)
+		for id, present := range map[string]bool{"short": false, "long": true} {
+			if _, ack := w.connect(&mqtt.Connect{ClientID: id, SessionExpirySeconds: 10}); ack.SessionPresent != present {
+				t.Errorf("%s: session present %v", id, ack.SessionPresent)
+			}
+		}
+	})
+}
+
+func TestADiscardedSessionStaysDiscardedOverACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		p, _ := w.connect(&mqtt.Connect{ClientID: "c", SessionExpirySeconds: 1000})
+		p.subscribe(t, "t", 1)
+		_ = p.conn.Close()
+		synctest.Wait()
+		w.connect(&mqtt.Connect{ClientID: "c", SessionExpirySeconds: 1000, CleanStart: true})
+		w.crash()
+		publish(t, w, "pub", &mqtt.Publish{Topic: []byte("t"), Payload: []byte("x"), QoS: 1, PacketID: 1})
+		p, ack := w.connect(&mqtt.Connect{ClientID: "c", SessionExpirySeconds: 1000})
+		if !ack.SessionPresent {
+			t.Error("the new session is gone")
+		}
+		if err := p.send(&mqtt.Pingreq{}); err != nil {
+			t.Fatal(err)
+		}
+		if pk, err := p.receive(); err != nil || pk.Type() != mqtt.PINGRESP {
+			t.Errorf("got %v, %v: the old session's subscription came back", pk, err)
+		}
+	})
+}

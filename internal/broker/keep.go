@@ -1,0 +1,295 @@
+package broker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// This file is what the broker hands to an engine that outlives the process: the changes of sessions that go with a
+// commit, and the snapshots in between. With an engine that does not, keeps is false and none of it is made.
+
+// flushInterval is how often changed sessions are kept: what a client acknowledged since may come again after a crash.
+const flushInterval = 100 * time.Millisecond
+
+// flushUnitOps is how many snapshots go into one unit.
+const flushUnitOps = 64
+
+// keeper collects the sessions and groups that changed.
+type keeper struct {
+	mu      sync.Mutex
+	clients []*client
+	groups  []*group
+	stop    chan struct{}
+	wg      sync.WaitGroup
+}
+
+// owner names the session's entries in the store.
+func (c *client) owner() state.Owner { return state.Owner{ClientID: c.id, Incarnation: c.incarnation} }
+
+// dirtied notes that the session's snapshot is out of date. The caller holds c.mu.
+func (c *client) dirtied() {
+	if c.dirty || !c.broker.keeps || !c.durable.Load() {
+		return
+	}
+	c.dirty = true
+	k := &c.broker.keeper
+	k.mu.Lock()
+	k.clients = append(k.clients, c)
+	k.mu.Unlock()
+}
+
+// dirtied notes that the group's place is out of date. The caller holds g.mu.
+func (g *group) dirtied() {
+	if g.dirty || !g.broker.keeps || !g.durable.Load() {
+		return
+	}
+	g.dirty = true
+	k := &g.broker.keeper
+	k.mu.Lock()
+	k.groups = append(k.groups, g)
+	k.mu.Unlock()
+}
+
+func (b *Broker) startKeeper() {
+	if !b.keeps {
+		return
+	}
+	b.keeper.stop = make(chan struct{})
+	b.keeper.wg.Go(func() {
+		t := time.NewTicker(flushInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-b.keeper.stop:
+				b.flushState()
+				return
+			case <-t.C:
+				b.flushState()
+			}
+		}
+	})
+}
+
+// stopKeeper keeps what changed last, and ends the goroutine.
+func (b *Broker) stopKeeper() {
+	if b.keeper.stop != nil {
+		close(b.keeper.stop)
+		b.keeper.wg.Wait()
+	}
+}
+
+// flushState keeps what has changed. Groups go before their members: what a group assigned after its place was taken is
+// then in both, and comes twice after a crash rather than not at all.
+func (b *Broker) flushState() {
+	k := &b.keeper
+	k.mu.Lock()
+	clients, groups := k.clients, k.groups
+	k.clients, k.groups = nil, nil
+	k.mu.Unlock()
+	var ops []storage.Op
+	flush := func(atLeast int) {
+		if len(ops) < atLeast || len(ops) == 0 {
+			return
+		}
+		unit := storage.Unit{Ops: ops}
+		ops = nil
+		if err := b.engine.Submit(0, unit, func(message.Position, error) {}); err != nil {
+			b.log.Warn("session state not kept for now", "error", err)
+		}
+	}
+	for _, g := range groups {
+		ops = append(ops, g.snapshot())
+	}
+	for _, c := range clients {
+		if op, ok := c.snapshot(); ok {
+			ops = append(ops, op)
+		}
+		if len(groups) == 0 { // with groups, all of it is one unit
+			flush(flushUnitOps)
+		}
+	}
+	flush(1)
+}
+
+// snapshot makes the op that keeps the session's place and what is under way; ok is false when the session has ended.
+func (c *client) snapshot() (op storage.Op, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dirty = false
+	if c.ended {
+		return op, false
+	}
+	return c.snapshotLocked(), true
+}
+
+func (c *client) snapshotLocked() storage.Op {
+	if c.asleep != nil { // not resumed since the start: what was kept then is what there is
+		return state.PutSnapshot(c.owner(), c.asleep)
+	}
+	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.session.LastID()}
+	for f := range c.session.InFlightDeliveries() {
+		s.Flights = append(s.Flights, flightOf(f))
+	}
+	for i := range c.kept {
+		s.Kept = append(s.Kept, flightOf(session.InFlight{Delivery: c.kept[i]}))
+	}
+	for e := c.replays.Front(); e != nil; e = e.Next() {
+		r := e.Value.(*replay)
+		s.Replays = append(s.Replays, state.Replay{Key: r.key, After: r.after})
+	}
+	c.persisted = s.Next
+	return state.PutSnapshot(c.owner(), s)
+}
+
+// placeLocked is where the session would read on if it were restored. The caller holds c.mu.
+func (c *client) placeLocked(begun uint64) message.Position {
+	pos := c.cursor.place(begun)
+	if first, ok := c.session.OldestQueued(); ok && first.Less(pos) {
+		pos = first
+	}
+	return pos
+}
+
+func flightOf(f session.InFlight) state.Flight {
+	d := &f.Delivery
+	x := state.Flight{ID: f.PacketID, Released: f.Released, QoS: d.QoS, Retain: d.Retain, SubscriptionIDs: d.SubscriptionIDs, Position: d.Position}
+	if g, ok := d.Group.(*group); ok {
+		x.GroupName, x.GroupFilter = g.key.name, g.key.filter
+	}
+	if d.Position.IsZero() && !f.Released {
+		x.Body = d.Message
+	}
+	return x
+}
+
+func (g *group) snapshot() storage.Op {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dirty = false
+	s := &state.Group{Name: g.key.name, Filter: g.key.filter, Next: g.cursor.place(g.broker.router.Begun())}
+	for i := range g.returned {
+		s.Returned = append(s.Returned, flightOf(session.InFlight{Delivery: g.returned[i]}))
+	}
+	return state.PutGroup(s)
+}
+
+// sessionOps keep what CONNECT and the end of a connection change. The caller holds c.mu.
+func (c *client) sessionOps(connected bool, w *will, due time.Time) []storage.Op {
+	if !c.broker.keeps || !c.durable.Load() && w == nil {
+		return nil
+	}
+	s := &state.Session{ClientID: c.id, Incarnation: c.incarnation, ExpirySeconds: c.expiry, Connected: connected}
+	if !connected {
+		s.LeftAt = time.Now()
+	}
+	if w != nil {
+		m := w.message
+		s.Will = &state.Will{Message: &m, Expires: w.expires, Expiry: w.expiry, DelaySeconds: w.delaySeconds}
+		s.WillDue = due
+	}
+	c.stored = true
+	return []storage.Op{state.PutSession(s)}
+}
+
+// keepReleases has the state kept in which the client's PUBREC packets are known, and sends the PUBREL packets after
+// that: one commit for all that came since the last. The caller holds c.mu.
+func (c *client) keepReleases() {
+	if c.releasing || len(c.releases) == 0 || c.link == nil {
+		return
+	}
+	l, ids := c.link, c.releases
+	c.releases, c.releasing = nil, true
+	err := c.broker.engine.Submit(0, storage.Unit{Ops: []storage.Op{c.snapshotLocked()}}, func(_ message.Position, err error) {
+		if err != nil {
+			l.conn.Close(mqtt.ServerUnavailable, "")
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.releasing = false
+		if c.link == l { // a later connection gets its PUBREL packets when it is attached
+			for _, id := range ids {
+				l.conn.PubrelSoon(id)
+			}
+		}
+		c.keepReleases()
+	})
+	if err != nil {
+		c.releasing = false
+		l.conn.Close(mqtt.ServerBusy, "the server is busy")
+	}
+}
+
+// subscriptionOps keep changed subscriptions. The caller holds c.mu.
+func (c *client) subscriptionOps(changes []change) (ops []storage.Op) {
+	if !c.broker.keeps || !c.durable.Load() {
+		return nil
+	}
+	end := c.broker.logEnd()
+	for _, ch := range changes {
+		ops = append(ops, c.subscriptionOp(ch.key, ch.sub, end))
+	}
+	return ops
+}
+
+func (c *client) subscriptionOp(key string, sub *subscription, end message.Position) storage.Op {
+	s := &state.Subscription{Key: key, Filter: sub.filter, Exclusive: sub.only, Versions: sub.versions()}
+	if sub.group != nil {
+		s.Share = sub.group.key.name
+	}
+	return state.PutSubscription(c.owner(), s, end)
+}
+
+// inboundOps keep the identifier of a QoS 2 message of a durable session until it is released.
+func (l *link) inboundOps(qos mqtt.QoS, id uint16) []storage.Op {
+	c := l.client
+	if qos != mqtt.ExactlyOnce || !c.broker.keeps || !c.durable.Load() {
+		return nil
+	}
+	return []storage.Op{state.PutInboundID(c.owner(), id)}
+}
+
+// submitOps submits ops that nobody waits for.
+func (b *Broker) submitOps(ops []storage.Op) {
+	if len(ops) == 0 {
+		return
+	}
+	if err := b.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) {
+		if err != nil {
+			b.log.Warn("session state not kept", "error", err)
+		}
+	}); err != nil {
+		b.log.Warn("session state not kept", "error", err)
+	}
+}
+
+// purge forgets all that the store holds of a session that has ended: at once that there is a session, and then what
+// belonged to it. What a crash leaves of that belongs to an incarnation that nobody reads.
+func (b *Broker) purge(c *client) {
+	if !b.keeps || !c.stored {
+		return
+	}
+	b.submitOps([]storage.Op{state.DeleteSession(c.id)})
+	if !c.durable.Load() {
+		return
+	}
+	o := c.owner()
+	b.work(func() {
+		var ops []storage.Op
+		for _, space := range [][]byte{state.Subscriptions, state.Snapshots, state.InboundIDs} {
+			for kv, err := range b.engine.Scan(b.ctx, state.Of(space, o.ClientID, o.Incarnation)) {
+				if err != nil {
+					return
+				}
+				ops = append(ops, state.Delete(kv.Key))
+			}
+		}
+		b.submitOps(ops)
+	})
+}

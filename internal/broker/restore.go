@@ -1,0 +1,329 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// This file reads back what keep.go has kept.
+
+// numberStep is how far a kept number is ahead of those given out, so that it is kept seldom.
+const numberStep = 1 << 20
+
+// number gives out the next number of a kind, which none before a restart was.
+func (b *Broker) number(of *atomic.Uint64, kept state.Number) uint64 {
+	n := of.Add(1)
+	if b.keeps && n%(numberStep/2) == 0 {
+		b.submitOps([]storage.Op{kept.Put(n + numberStep)})
+	}
+	return n
+}
+
+// restorer reads the store when the broker starts.
+type restorer struct {
+	b       *Broker
+	now     time.Time
+	end     message.Position // of the log
+	clients map[state.Owner]*client
+}
+
+// restore brings back sessions, subscriptions, retained and delayed messages and groups. What was connected at the end
+// is disconnected now.
+func (b *Broker) restore() error {
+	if !b.keeps {
+		return nil
+	}
+	r := &restorer{b: b, now: time.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client)}
+	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.inbound, r.subscriptions, r.groups, r.delayed} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	r.settle()
+	return nil
+}
+
+// scan calls fn for every entry of a space.
+func (r *restorer) scan(space []byte, fn func(storage.KV) error) error {
+	for kv, err := range r.b.engine.Scan(r.b.ctx, space) {
+		if err == nil {
+			err = fn(kv)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *restorer) numbers() error {
+	var ops []storage.Op
+	for _, n := range []struct {
+		kept state.Number
+		of   *atomic.Uint64
+	}{{state.Incarnation, &r.b.incarnation}, {state.DelayedNext, &r.b.delayed.next}} {
+		value, err := r.b.engine.Get(r.b.ctx, n.kept.Key())
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return fmt.Errorf("reading the number %s: %w", n.kept, err)
+		}
+		if err == nil {
+			v, err := n.kept.Decode(value)
+			if err != nil {
+				return err
+			}
+			n.of.Store(v)
+		}
+		ops = append(ops, n.kept.Put(n.of.Load()+numberStep))
+	}
+	r.b.submitOps(ops)
+	return nil
+}
+
+func (r *restorer) retained() error {
+	return r.scan(state.Retained, func(kv storage.KV) error {
+		m, err := state.DecodeRetained(kv)
+		if err == nil && !m.Expired(r.now) {
+			err = r.b.retained.Set(m, message.Position{})
+		}
+		return err
+	})
+}
+
+func (r *restorer) sessions() error {
+	return r.scan(state.Sessions, func(kv storage.KV) error {
+		s, err := state.DecodeSession(kv)
+		if err != nil {
+			return err
+		}
+		c := r.b.newClient(s.ClientID, s.ExpirySeconds > 0)
+		c.incarnation, c.expiry, c.stored = s.Incarnation, s.ExpirySeconds, true
+		c.leftAt = s.LeftAt
+		if s.Connected {
+			c.leftAt, c.mayRepeat = r.now, r.end
+		}
+		if s.Will != nil {
+			c.will = &will{message: *s.Will.Message, expires: s.Will.Expires, expiry: s.Will.Expiry, delaySeconds: s.Will.DelaySeconds}
+			c.willDue = s.WillDue
+		}
+		r.b.registry.reserve(0)
+		r.b.registry.put(c)
+		r.clients[c.owner()] = c
+		return nil
+	})
+}
+
+func (r *restorer) snapshots() error {
+	return r.scan(state.Snapshots, func(kv storage.KV) error {
+		o, s, err := state.DecodeSnapshot(kv)
+		if c := r.clients[o]; c != nil && err == nil {
+			c.asleep = s
+			c.cursor.next, c.persisted = s.Next, s.Next
+		}
+		return err
+	})
+}
+
+func (r *restorer) inbound() error {
+	ids := make(map[*client][]uint16)
+	err := r.scan(state.InboundIDs, func(kv storage.KV) error {
+		o, id, err := state.DecodeInboundID(kv)
+		if c := r.clients[o]; c != nil && err == nil {
+			ids[c] = append(ids[c], id)
+		}
+		return err
+	})
+	for c, ids := range ids {
+		c.session.RestoreInbound(ids)
+	}
+	return err
+}
+
+func (r *restorer) subscriptions() error {
+	return r.scan(state.Subscriptions, func(kv storage.KV) error {
+		o, s, err := state.DecodeSubscription(kv)
+		c := r.clients[o]
+		if c == nil || err != nil {
+			return err
+		}
+		versions := s.Versions.Prune(c.cursor.next)
+		if versions == nil {
+			return nil
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		sub := &subscription{filter: s.Filter, only: s.Exclusive}
+		c.subs[s.Key] = sub
+		if versions.Ended || versions.Prev != nil {
+			c.note(s.Key)
+		}
+		if !versions.Ended {
+			r.b.subscriptions.Add(1)
+			if s.Exclusive {
+				r.b.exclusive.take(s.Filter, c)
+			}
+		}
+		c.enter(sub, versions, s.Share)
+		return nil
+	})
+}
+
+func (r *restorer) groups() error {
+	return r.scan(state.Groups, func(kv storage.KV) error {
+		s, err := state.DecodeGroup(kv)
+		if err != nil {
+			return err
+		}
+		g := r.b.groups.find(s.Name, s.Filter)
+		if g == nil {
+			return nil
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.cursor = cursor{next: s.Next}
+		g.lagging.Store(true)
+		for i := range s.Returned {
+			if m := s.Returned[i].Body; m != nil {
+				g.returned = append(g.returned, session.Delivery{Message: m, QoS: s.Returned[i].QoS, Group: g})
+			}
+		}
+		return nil
+	})
+}
+
+func (r *restorer) delayed() error {
+	return r.scan(state.Delayed, func(kv storage.KV) error {
+		d, err := state.DecodeDelayed(kv)
+		if err == nil {
+			r.b.delayed.add(1, delayedSize(d.Message))
+			r.b.publishDelayed(d)
+		}
+		return err
+	})
+}
+
+// settle starts the timers of sessions and wills. What is overdue is due at the first tick.
+func (r *restorer) settle() {
+	for _, c := range r.clients {
+		w := c.will
+		c.will = nil
+		switch {
+		case w == nil:
+			r.b.leave(c, nil)
+		case c.willDue.IsZero(): // it was connected
+			r.b.leave(c, w)
+		default:
+			r.b.delayWill(c, w, max(0, c.willDue.Sub(r.now)))
+		}
+		left := time.Duration(c.expiry)*time.Second - r.now.Sub(c.leftAt)
+		switch {
+		case c.expiry == 0:
+			r.b.end(c, endExpired)
+		case c.expiry != mqtt.NeverExpires:
+			r.b.expireAfter(c, max(0, left))
+		}
+	}
+}
+
+// wake reads what was in flight when the broker ended, so that the session can be resumed. It may read the log.
+func (b *Broker) wake(c *client) error {
+	c.mu.Lock()
+	s := c.asleep
+	c.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	var blk storage.Block
+	flights := make([]session.InFlight, 0, len(s.Flights))
+	for i := range s.Flights {
+		f, err := b.flight(&s.Flights[i], &blk)
+		if err != nil {
+			return err
+		}
+		if f.Delivery.Message == nil {
+			b.metrics.Drop(message.DropLogTrimmed, 1)
+			continue
+		}
+		flights = append(flights, f)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.session.Restore(s.LastID, flights); err != nil {
+		return err
+	}
+	for i := range s.Kept {
+		f, _ := b.flight(&s.Kept[i], &blk)
+		if f.Delivery.Message != nil {
+			c.kept = append(c.kept, f.Delivery)
+		}
+	}
+	for _, rp := range s.Replays {
+		if sub := c.subs[rp.Key]; sub != nil && sub.newest() != nil {
+			sub.replay = c.replays.PushBack(&replay{key: rp.Key, of: sub, version: sub.newest(), after: rp.After})
+		}
+	}
+	c.asleep = nil
+	return nil
+}
+
+// flight makes a delivery of what was kept of it. blk is the block of the log that was read last.
+func (b *Broker) flight(f *state.Flight, blk *storage.Block) (session.InFlight, error) {
+	x := session.InFlight{PacketID: f.ID, Released: f.Released, Delivery: session.Delivery{
+		Message: f.Body, QoS: f.QoS, Retain: f.Retain, SubscriptionIDs: f.SubscriptionIDs, Position: f.Position,
+	}}
+	if f.GroupName != "" {
+		if g := b.groups.find(f.GroupName, f.GroupFilter); g != nil {
+			x.Delivery.Group = g
+		}
+	}
+	if f.Released {
+		x.Delivery.Message = new(message.Message) // only its identifier is sent from now on
+		return x, nil
+	}
+	if x.Delivery.Message != nil {
+		return x, nil
+	}
+	if blk.Seq != f.Position.Block {
+		blocks, _, err := b.engine.Read(context.WithoutCancel(b.ctx), 0, message.Position{Block: f.Position.Block}, 1)
+		var trimmed *storage.TrimmedError
+		switch {
+		case errors.As(err, &trimmed):
+			return x, nil
+		case err != nil:
+			return x, fmt.Errorf("reading a message in flight: %w", err)
+		case len(blocks) == 0:
+			return x, nil
+		}
+		*blk = blocks[0]
+	}
+	if i := int(f.Position.Index); blk.Seq == f.Position.Block && i < len(blk.Records) {
+		x.Delivery.Message = blk.Records[i].Message
+	}
+	return x, nil
+}
+
+// asleepForGroups are the QoS 1 deliveries of groups that a session which was never resumed still holds. The caller
+// holds c.mu.
+func (c *client) asleepForGroups() (ds []session.Delivery) {
+	if c.asleep == nil {
+		return nil
+	}
+	for i := range c.asleep.Flights {
+		f := &c.asleep.Flights[i]
+		if f.GroupName == "" || f.QoS != mqtt.AtLeastOnce || f.Body == nil {
+			continue
+		}
+		if g := c.broker.groups.find(f.GroupName, f.GroupFilter); g != nil {
+			ds = append(ds, session.Delivery{Message: f.Body, QoS: f.QoS, Group: g})
+		}
+	}
+	return ds
+}
