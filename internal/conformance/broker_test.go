@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,14 +13,18 @@ import (
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/storage/memory"
 	"github.com/barid-mqtt/barid/mqtt"
 	"github.com/barid-mqtt/barid/pkg/memnet"
 )
 
 // inProcess is the broker of one scenario.
 type inProcess struct {
-	t *testing.T
-	b *broker.Broker
+	t       *testing.T
+	cfg     *config.Config
+	options []broker.Option
+	b       *broker.Broker
 }
 
 // startBroker makes a broker with a scenario's settings.
@@ -32,18 +37,40 @@ func startBroker(t *testing.T, s Scenario, version string) *inProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := []broker.Option{broker.WithMethod(toy{}), broker.WithVersion("0")}
+	p := &inProcess{t: t, cfg: cfg, options: []broker.Option{broker.WithMethod(toy{}), broker.WithVersion("0")}}
 	if s.Users != nil {
-		options = append(options, broker.WithAuthenticator(users(s.Users)))
+		p.options = append(p.options, broker.WithAuthenticator(users(s.Users)))
 	}
 	if s.Denied != nil {
-		options = append(options, broker.WithAuthorizer(denials(s.Denied)))
+		p.options = append(p.options, broker.WithAuthorizer(denials(s.Denied)))
 	}
-	b, err := broker.New(cfg, slog.New(slog.DiscardHandler), options...)
+	if slices.ContainsFunc(s.Steps, func(s Step) bool { return s.Verb == Restart }) {
+		engine := memory.New(memory.Options{})
+		t.Cleanup(func() { _ = engine.Close() })
+		p.options = append(p.options, broker.WithEngine(lasting{engine}))
+	}
+	p.start()
+	return p
+}
+
+func (p *inProcess) start() {
+	b, err := broker.New(p.cfg, slog.New(slog.DiscardHandler), p.options...)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	return &inProcess{t, b}
+	p.b = b
+}
+
+// lasting is an engine that outlives the broker which closes it, as a data directory does.
+type lasting struct{ storage.Engine }
+
+// Close does nothing.
+func (lasting) Close() error { return nil }
+
+// Restart implements server.
+func (p *inProcess) Restart() {
+	p.Stop()
+	p.start()
 }
 
 // Connect implements server.

@@ -90,6 +90,14 @@ func (c *client) poll() (Packet, error) {
 	return p, errNothing
 }
 
+// closeToo closes the client's side when err says that the server has closed its own.
+func (c *client) closeToo(err error) {
+	if errors.Is(err, errClosed) {
+		c.closed = true
+		_ = c.conn.Close()
+	}
+}
+
 // drop cuts the connection without a word.
 func (c *client) drop() {
 	c.dropped = true

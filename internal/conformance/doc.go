@@ -32,6 +32,7 @@
 //	A> raw 30 ( s"t" "one" )                     # bytes; see AppendRaw
 //	A< rest without publish t                    # all that still comes, acknowledged, must not hold this
 //	A< closed                                    # the server closed the connection
+//	restart                                      # of the broker, with what it has stored
 //	B drop                                       # the client cuts it
 //	B ignore-rest                                # do not look at what is left at the end
 //

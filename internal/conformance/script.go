@@ -52,6 +52,7 @@ const (
 	IgnoreRest Verb = "ignore-rest" // do not look at what is left
 	Advance    Verb = "advance"     // let time pass
 	Stop       Verb = "stop"        // stop the broker
+	Restart    Verb = "restart"     // stop the broker, and start it again with what it had stored
 )
 
 // ParseDir reads all scripts below dir.
@@ -219,7 +220,7 @@ func cutGuard(line string) (only []string, rest string) {
 func parseStep(line string) (Step, error) {
 	only, line := cutGuard(line)
 	word, arg, _ := strings.Cut(line, " ")
-	if word == string(Advance) || line == string(Stop) {
+	if word == string(Advance) || line == string(Stop) || line == string(Restart) {
 		return Step{Only: only, Verb: Verb(word), Arg: arg}, nil
 	}
 	m := dialogue.FindStringSubmatch(line)
