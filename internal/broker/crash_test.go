@@ -23,6 +23,7 @@ type mortal struct {
 	storage.Engine
 	mu   sync.Mutex
 	dead bool
+	last *bytes.Buffer // gets what there is when the engine is closed; nil: nobody wants it
 }
 
 func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
@@ -39,6 +40,24 @@ func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Pos
 			done(pos, err)
 		}
 	})
+}
+
+// Close implements storage.Engine.
+func (m *mortal) Close() error {
+	m.mu.Lock()
+	last := m.last
+	m.mu.Unlock()
+	if last != nil {
+		done := make(chan struct{})
+		if err := m.Submit(0, storage.Unit{}, func(message.Position, error) { close(done) }); err != nil {
+			return err
+		}
+		<-done
+		if err := m.Snapshot(context.Background(), last); err != nil {
+			return err
+		}
+	}
+	return m.Engine.Close()
 }
 
 func (m *mortal) kill() {
@@ -94,33 +113,15 @@ func (w *world) crash() {
 func (w *world) restart() {
 	w.lock <- struct{}{}
 	defer func() { <-w.lock }()
-	inner := w.engine.Engine
 	var kept bytes.Buffer
-	w.engine.Engine = closeLater{inner, func() {
-		if err := inner.Snapshot(context.Background(), &kept); err != nil {
-			w.t.Error(err)
-		}
-	}}
+	w.engine.mu.Lock()
+	w.engine.last = &kept
+	w.engine.mu.Unlock()
 	if err := w.b.Stop(context.Background()); err != nil {
 		w.t.Error(err)
 	}
 	w.conns = nil
 	w.open(&kept)
-}
-
-// closeLater does something right before the engine is closed, when everything was submitted.
-type closeLater struct {
-	storage.Engine
-	before func()
-}
-
-func (c closeLater) Close() error {
-	done := make(chan struct{})
-	if err := c.Submit(0, storage.Unit{}, func(message.Position, error) { close(done) }); err == nil {
-		<-done
-	}
-	c.before()
-	return c.Engine.Close()
 }
 
 func (w *world) reopen() {
