@@ -109,10 +109,10 @@ func (f *osFile) control(op string, call func(fd uintptr) error) error {
 			failed = call(fd)
 		}
 	})
-	if err == nil {
-		err = failed
-	}
 	if err != nil {
+		failed = fs.ErrClosed // the only reason for which the call is not made
+	}
+	if err = failed; err != nil {
 		return &fs.PathError{Op: op, Path: f.Name(), Err: err}
 	}
 	return nil
