@@ -33,7 +33,7 @@ func Open(o Options) (*Log, error) {
 		return nil, fmt.Errorf("wal: open: %w", err)
 	}
 	l := &Log{o: o, lock: lock}
-	if err := l.recover(); err != nil {
+	if err := l.findSegments(); err != nil {
 		for _, s := range l.segments {
 			err = errors.Join(err, s.retire())
 		}
@@ -42,8 +42,8 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
-// recover finds the segments, and makes the last one fit to go on with.
-func (l *Log) recover() error {
+// findSegments finds the segments, and makes the last one fit to go on with.
+func (l *Log) findSegments() error {
 	names, err := l.o.FS.List(l.o.Dir)
 	if err != nil {
 		return fmt.Errorf("wal: open: %w", err)

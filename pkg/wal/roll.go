@@ -8,6 +8,9 @@ import (
 	"github.com/barid-mqtt/barid/pkg/vfs"
 )
 
+// smallSegmentBytes is a segment's size where the disk is nearly full.
+const smallSegmentBytes = 1 << 20
+
 // makeRoom sees to it that the active segment takes a block of a size. A *writeError says that a file is in doubt. The
 // caller holds l.appending.
 func (l *Log) makeRoom(size int64) error {
@@ -28,16 +31,17 @@ func (l *Log) makeRoom(size int64) error {
 // refit makes an empty segment take a block of a size, and of the kind that Options.Sync says. It is not replaced: while
 // it is away, nothing on disk might tell which sequence is next.
 func (l *Log) refit(s *segment, size int64) error {
-	if err := l.checkReserve(); err != nil {
+	least := segmentHeaderBytes + size + indexSize(1)
+	wanted, err := l.segmentSize(least)
+	if err != nil {
 		return err
 	}
-	least := segmentHeaderBytes + size + indexSize(1)
 	if s.size < least {
-		if _, err := preallocate(s.file, least, least); err != nil {
+		if wanted, err = preallocate(s.file, wanted, least); err != nil {
 			return err
 		}
 		l.mu.Lock()
-		s.size = least
+		s.size = wanted
 		l.mu.Unlock()
 	}
 	s.header.unsynced = !l.o.Sync
@@ -87,12 +91,9 @@ func (l *Log) seal(s *segment) error {
 // addSegment makes the next segment, with room for a block of a size.
 func (l *Log) addSegment(size int64) error {
 	least := segmentHeaderBytes + size + indexSize(1)
-	free, err := l.o.FS.Free(l.o.Dir)
+	wanted, err := l.segmentSize(least)
 	if err != nil {
 		return err
-	}
-	if free -= l.o.ReserveBytes; free < least {
-		return ErrNoSpace
 	}
 	next, err := l.usable()
 	if err != nil {
@@ -104,8 +105,7 @@ func (l *Log) addSegment(size int64) error {
 	if s.file, err = l.o.FS.Create(s.path); err != nil {
 		return err
 	}
-	// Half of what is left at most: who shares the disk needs room too.
-	if s.size, err = preallocate(s.file, max(min(l.o.SegmentBytes, free/2), least), least); err == nil {
+	if s.size, err = preallocate(s.file, wanted, least); err == nil {
 		_, err = s.file.WriteAt(s.header.encode(), 0)
 	}
 	if err != nil {
@@ -119,6 +119,19 @@ func (l *Log) addSegment(size int64) error {
 	l.mu.Unlock()
 	l.active = s
 	return nil
+}
+
+// segmentSize is how large the next segment may be, at least what its first block needs. It takes no more than half of
+// what is free, unless that is little: who shares the disk needs room too.
+func (l *Log) segmentSize(least int64) (int64, error) {
+	free, err := l.o.FS.Free(l.o.Dir)
+	if err != nil {
+		return 0, err
+	}
+	if free -= l.o.ReserveBytes; free < least {
+		return 0, ErrNoSpace
+	}
+	return max(min(l.o.SegmentBytes, max(free/2, min(free, smallSegmentBytes))), least), nil
 }
 
 // preallocate takes as much as there is, from wanted down to least.
