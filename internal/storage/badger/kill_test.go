@@ -1,0 +1,139 @@
+package badger
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/storage"
+)
+
+// victimDir is the variable that makes the test program a victim on that directory.
+const victimDir = "BARID_TEST_VICTIM"
+
+const victims = 8 // publishers in a victim
+
+// beVictim publishes until it is killed, and prints what was acknowledged.
+func beVictim(dir string) {
+	e, err := Open(Options{Dir: dir, SegmentBytes: 256 << 10, CheckpointBytes: 128 << 10})
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	var mu sync.Mutex // a line is printed whole
+	for p := range victims {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%d/%d/%d", os.Getpid(), p, i)
+				u := storage.Unit{Records: []storage.Record{record(id, 300)}, Ops: []storage.Op{
+					put(fmt.Sprint("last/", p), id), put(fmt.Sprint("large/", p, "/", i%5), id+strings.Repeat("x", 3000)),
+				}}
+				acked := make(chan error, 1)
+				if err := e.Submit(0, u, func(_ message.Position, err error) { acked <- err }); err != nil {
+					panic(err)
+				}
+				if err := <-acked; err != nil {
+					panic(err)
+				}
+				mu.Lock()
+				fmt.Println(id)
+				mu.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+// TestNothingAcknowledgedIsLostByKill kills a process that publishes, some times over on one directory, and looks at
+// what it left: every record that it printed, in order for each publisher, at most one more for each, and keys that
+// agree with the records.
+func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	var acked []string
+	for range 5 {
+		acked = append(acked, runVictim(t, dir, 50+random.IntN(1500))...)
+		e := open(t, Options{Dir: dir, SegmentBytes: 256 << 10, CheckpointBytes: 128 << 10})
+		checkVictim(t, topics(readAll(t, e, 1<<20)), scanAll(t, e), acked)
+		if t.Failed() {
+			return
+		}
+		closeEngine(t, e)
+	}
+}
+
+// runVictim kills a victim after it acknowledged n records, and returns what it acknowledged.
+func runVictim(t *testing.T, dir string, n int) (acked []string) {
+	victim := exec.Command(os.Args[0])
+	victim.Env = append(os.Environ(), victimDir+"="+dir)
+	victim.Stderr = os.Stderr
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		acked = append(acked, lines.Text())
+		if len(acked) == n {
+			if err := victim.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := victim.Wait(); err == nil || len(acked) < n {
+		t.Fatalf("the victim ended by itself after %d records: %v, %q", len(acked), err, acked)
+	}
+	return acked
+}
+
+func checkVictim(t *testing.T, got []string, keys map[string]string, acked []string) {
+	t.Helper()
+	sorted := slices.Sorted(slices.Values(got))
+	if unique := slices.Compact(slices.Clone(sorted)); len(unique) != len(sorted) {
+		t.Errorf("%d records are there twice", len(sorted)-len(unique))
+	}
+	for _, id := range acked {
+		if _, found := slices.BinarySearch(sorted, id); !found {
+			t.Errorf("%s was acknowledged and is not there", id)
+		}
+	}
+	type publisher struct{ pid, number int }
+	next := map[publisher]int{}
+	last := map[string]string{}
+	for _, id := range got {
+		var p publisher
+		var i int
+		if _, err := fmt.Sscanf(id, "%d/%d/%d", &p.pid, &p.number, &i); err != nil || i != next[p] {
+			t.Errorf("%s where record %d of its publisher was to come (%v)", id, next[p], err)
+		}
+		next[p]++
+		last[fmt.Sprint("last/", p.number)] = id
+		last[fmt.Sprint("large/", p.number, "/", i%5)] = id + strings.Repeat("x", 3000)
+	}
+	if more := len(got) - len(acked); more < 0 || more > 5*victims {
+		t.Errorf("%d records are there and %d were acknowledged", len(got), len(acked))
+	}
+	for key, value := range last {
+		if keys[key] != value {
+			t.Errorf("%s is %.30q, not %.30q", key, keys[key], value)
+		}
+	}
+	if len(keys) != len(last) {
+		t.Errorf("%d keys, not %d", len(keys), len(last))
+	}
+}
