@@ -24,6 +24,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/storage/badger"
 	"github.com/barid-mqtt/barid/internal/storage/memory"
 	"github.com/barid-mqtt/barid/internal/sys"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -115,11 +116,9 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
 	if b.engine == nil {
-		b.engine = memory.New(memory.Options{
-			LogMaxBytes:     cfg.Session.QueueMaxBytes,
-			LogLimitRejects: cfg.Storage.MaxBytes > 0 || cfg.Session.OnFull == config.Reject,
-			LogRejectBytes:  rejectBytes(cfg),
-		})
+		if err := b.openEngine(); err != nil {
+			return nil, err
+		}
 	}
 	b.retained = retain.New(retain.Options{MaxMessages: cfg.Limits.MaxRetainedMessages, MaxBytes: cfg.Limits.MaxRetainedBytes})
 	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers})
@@ -134,6 +133,29 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	}
 	b.startKeeper()
 	return b, nil
+}
+
+// openEngine opens the engine that the configuration asks for.
+func (b *Broker) openEngine() (err error) {
+	cfg := b.cfg
+	rejects := cfg.Storage.MaxBytes > 0 || cfg.Session.OnFull == config.Reject
+	if cfg.Durability == config.DurabilityMemory {
+		b.engine = memory.New(memory.Options{
+			LogMaxBytes: cfg.Session.QueueMaxBytes, LogLimitRejects: rejects, LogRejectBytes: rejectBytes(cfg),
+		})
+		return nil
+	}
+	o := badger.Options{
+		Dir: cfg.DataDir, LogMaxBytes: cfg.Session.QueueMaxBytes, LogLimitRejects: rejects, LogRejectBytes: rejectBytes(cfg), Logger: b.log,
+	}
+	if cfg.Durability == config.DurabilityOS {
+		o.Sync = badger.SyncKernel
+	}
+	if b.engine, err = badger.Open(o); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	b.keeps = true
+	return nil
 }
 
 func rejectBytes(cfg *config.Config) int64 {

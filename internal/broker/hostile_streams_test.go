@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/mqtt"
-	"github.com/barid-mqtt/barid/pkg/websocket"
 )
 
 // hostileKinds are the kinds of streams, each a connection or a few of them. What a stream fails to do is no error:
@@ -218,7 +216,7 @@ func (x *bed) delayer(rng *rand.Rand) {
 		return
 	}
 	for i := range 200 {
-		topic := fmt.Appendf(nil, "$delayed/%d/hostile/%d", rng.IntN(3), i)
+		topic := fmt.Appendf(nil, "$delayed/%d/hostile/later/%d", rng.IntN(3), i)
 		if rng.IntN(8) == 0 {
 			topic = []byte([]string{"$delayed/", "$delayed/9999999999999999999999/x", "$delayed/1/$SYS/broker/version", "$delayed/-1/x"}[rng.IntN(4)])
 		}
@@ -234,8 +232,8 @@ func (x *bed) neverReleases(rng *rand.Rand) {
 	if p == nil {
 		return
 	}
-	for i := range 3000 {
-		if p.send(&mqtt.Publish{Topic: []byte("hostile/2"), QoS: 2, PacketID: uint16(i + 1)}) != nil {
+	for i := range 1100 { // more than the receive maximum
+		if p.send(&mqtt.Publish{Topic: []byte("hostile/2/never"), QoS: 2, PacketID: uint16(i + 1)}) != nil {
 			break
 		}
 	}
@@ -287,7 +285,7 @@ func (x *bed) neverReads(rng *rand.Rand) {
 	_ = p.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	payload := make([]byte, 10_000)
 	for i := range 200 {
-		data := dialogue(mqtt.V5, &mqtt.Publish{Topic: []byte("hostile/load"), QoS: 1, PacketID: uint16(i + 1), Payload: payload})
+		data := dialogue(mqtt.V5, &mqtt.Publish{Topic: []byte("hostile/load/x"), QoS: 1, PacketID: uint16(i + 1), Payload: payload})
 		if _, err := p.conn.Write(append(data, bytes.Repeat([]byte{0xC0, 0}, 2000)...)); err != nil {
 			break
 		}
@@ -331,109 +329,7 @@ func (x *bed) durableAndGone(rng *rand.Rand) {
 	c.SessionExpirySeconds = mqtt.NeverExpires
 	c.Will = &mqtt.Will{Topic: "hostile/will", DelaySeconds: 1000, Payload: randomBytes(rng, 1000)}
 	if p := x.enter(c); p != nil {
-		_ = p.send(&mqtt.Subscribe{PacketID: 1, Filters: []mqtt.FilterOptions{{Filter: "hostile/#", QoS: 2}, {Filter: "$share/d/hostile/#", QoS: 2}}})
+		_ = p.send(&mqtt.Subscribe{PacketID: 1, Filters: []mqtt.FilterOptions{{Filter: "hostile/+", QoS: 2}, {Filter: "$share/d/hostile/p", QoS: 2}}})
 		_ = p.conn.Close()
 	}
-}
-
-// upgraded is a connection behind the WebSocket handshake, and the socket below.
-func (x *bed) upgraded() (*websocket.Conn, net.Conn) {
-	c := x.dial("ws")
-	w, err := websocket.Client(c, websocket.ClientOptions{Path: "/mqtt", Subprotocols: []string{"mqtt"}})
-	if err != nil {
-		x.t.Errorf("WebSocket: %v", err)
-		_ = c.Close()
-		return nil, nil
-	}
-	return w, c
-}
-
-func (x *bed) mutatedWebSocket(rng *rand.Rand) {
-	w, c := x.upgraded()
-	if w == nil {
-		return
-	}
-	v := anyVersion(rng)
-	data := mutate(rng, dialogue(v, everything(rng, v)...))
-	for len(data) > 0 {
-		n := 1 + rng.IntN(len(data))
-		if _, err := w.Write(data[:n]); err != nil {
-			break
-		}
-		data = data[n:]
-	}
-	x.ends(c, "mutated dialogue on WebSocket")
-}
-
-func (x *bed) webSocketGarbage(rng *rand.Rand) {
-	mask := []byte{1, 2, 3, 4}
-	frames := [][]byte{
-		append([]byte{0x81, 0x85}, append(mask, "hello"...)...),      // text
-		{0x82, 3, 0x10, 0x7F, 0xFF},                                  // not masked
-		{0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, // 2^63 bytes, and not complete
-		{0xF2, 0x80, 1, 2, 3, 4},                                     // reserved bits
-		{0x80, 0x80, 1, 2, 3, 4},                                     // goes on with nothing
-		{0x89, 0xFE, 0, 126, 1, 2, 3, 4},                             // a ping too long
-		{0x88, 0x81, 1, 2, 3, 4, 0},                                  // half a close code
-		{0x83, 0x80, 1, 2, 3, 4},                                     // a reserved kind
-		randomBytes(rng, 200),
-	}
-	w, c := x.upgraded()
-	if w == nil {
-		return
-	}
-	_, _ = c.Write(frames[rng.IntN(len(frames))])
-	x.ends(c, "WebSocket garbage")
-}
-
-// webSocketPings floods with pings and reads nothing.
-func (x *bed) webSocketPings(rng *rand.Rand) {
-	w, c := x.upgraded()
-	if w == nil {
-		return
-	}
-	connect := hostileConnect(rng, mqtt.V5)
-	connect.KeepAlive = 1
-	_, _ = w.Write(dialogue(mqtt.V5, connect))
-	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-	ping := append([]byte{0x89, 0x80 | 125, 0, 0, 0, 0}, make([]byte, 125)...)
-	flood := bytes.Repeat(ping, 500)
-	for range 50 {
-		if _, err := c.Write(flood); err != nil {
-			break
-		}
-	}
-	x.closes(c, "pings on WebSocket")
-}
-
-func (x *bed) tlsGarbage(rng *rand.Rand) {
-	c := x.dial("tls")
-	switch rng.IntN(3) {
-	case 0:
-		_, _ = c.Write(randomBytes(rng, 500))
-	case 1: // a ClientHello that does not go on
-		_, _ = c.Write([]byte{0x16, 3, 1, 0x02, 0, 1, 0, 1, 0xFC, 3, 3})
-	case 2:
-		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
-		_, _ = t.Write(randomBytes(rng, 500))
-		_, _ = c.Write(randomBytes(rng, 500)) // no records
-	}
-	x.ends(c, "TLS garbage")
-}
-
-func (x *bed) http(rng *rand.Rand) {
-	c := x.dial([]string{"tcp", "ws", "tls", "proxy"}[rng.IntN(4)])
-	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: broker\r\nX: "+strings.Repeat("y", rng.IntN(20_000))+"\r\n\r\n")
-	x.ends(c, "HTTP")
-}
-
-func (x *bed) proxyGarbage(rng *rand.Rand) {
-	headers := []string{
-		"PROXY TCP4 1.2.3.4 5.6.7.8 99999 1\r\n", "PROXY " + strings.Repeat("x", 200),
-		"\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff" + strings.Repeat("z", 100), "\r\n\r\n\x00\r\nQUIT\n\x2f\xff\x00\x00",
-		"PROXY TCP4 1.2.3.4 5.6.7.8 9 1\r\n" + string(randomBytes(rng, 50)),
-	}
-	c := x.dial("proxy")
-	_, _ = io.WriteString(c, headers[rng.IntN(len(headers))])
-	x.ends(c, "PROXY garbage")
 }

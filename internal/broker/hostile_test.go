@@ -135,7 +135,7 @@ func hostileStreams(t *testing.T) int {
 	if testing.Short() {
 		return 500
 	}
-	return 2500
+	return 1500
 }
 
 // What thousands of hostile streams may cost: at most so much memory meanwhile, their own side in this process
@@ -143,7 +143,7 @@ func hostileStreams(t *testing.T) int {
 const (
 	hostilePeak = 400 << 20
 	hostileRest = 24 << 20
-	hostileWait = 3 * time.Second // for a message of those who behave; with -race, on few cores
+	hostileWait = 5 * time.Second // for a message of those who behave; with -race, on few cores
 )
 
 func TestHostileStreamsTouchNothingElse(t *testing.T) {
@@ -217,7 +217,7 @@ func watchHeap(stop chan struct{}) <-chan int64 {
 func (x *bed) runStreams(seed uint64, n int) {
 	var wg sync.WaitGroup
 	next := make(chan int)
-	for range 48 {
+	for range 24 {
 		wg.Go(func() {
 			for i := range next {
 				rng := mathrand.New(mathrand.NewPCG(seed, uint64(i)))

@@ -17,7 +17,7 @@ import (
 // newTestBroker makes a broker without sockets, which the test ends.
 func newTestBroker(t testing.TB, sets []string, opts ...Option) *Broker {
 	t.Helper()
-	cfg, _, err := config.Load(config.Sources{Sets: sets})
+	cfg, _, err := config.Load(config.Sources{Sets: append([]string{"durability=memory"}, sets...)})
 	if err != nil {
 		t.Fatal(err)
 	}

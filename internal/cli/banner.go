@@ -2,13 +2,13 @@ package cli
 
 import (
 	"fmt"
-	"github.com/barid-mqtt/barid/internal/broker"
 	"io"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
 )
 
@@ -19,20 +19,20 @@ func printBanner(w io.Writer, cfg *config.Config, open []broker.ListenerInfo, ar
 		fmt.Fprintf(w, "  %-11s %s\n", ln.Name, urlOf(ln, cfg.Listeners[ln.Name].Path))
 	}
 	fmt.Fprintf(w, "  %-11s %s\n", "API", "not in this version")
-	fmt.Fprintf(w, "  %-11s %s (this version writes nothing there)\n", "data", cfg.DataDir)
-	fmt.Fprintf(w, "  %-11s %s\n", "durability", durabilityLine(cfg))
+	if cfg.Durability != config.DurabilityMemory {
+		fmt.Fprintf(w, "  %-11s %s\n", "data", cfg.DataDir)
+	}
+	fmt.Fprintf(w, "  %-11s %s: %s\n", "durability", cfg.Durability, promises[cfg.Durability])
 	if set := openingSet(cfg, open); set != "" {
 		fmt.Fprintf(w, "Only this machine can connect. To let everyone on the network in:\n  %s\n", openingCommand(args, set))
 	}
 }
 
-func durabilityLine(cfg *config.Config) string {
-	effective := cfg.EffectiveDurability()
-	line := string(effective) + ": nothing survives a restart"
-	if effective != cfg.Durability {
-		line += fmt.Sprintf("; %s is not in this version", cfg.Durability)
-	}
-	return line
+// promises say in a few words what each durability keeps.
+var promises = map[config.Durability]string{
+	config.DurabilityFsync:  "what is acknowledged is on disk",
+	config.DurabilityOS:     "what is acknowledged survives kill -9, not a power cut",
+	config.DurabilityMemory: "nothing survives a restart",
 }
 
 // urlOf returns the URL that clients connect to.

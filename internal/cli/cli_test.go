@@ -104,7 +104,7 @@ func TestServeStopsWithItsContext(t *testing.T) {
 	var errs bytes.Buffer
 	status := make(chan int, 1)
 	go func() {
-		status <- Main(ctx, []string{"--set", "listeners.tcp.bind=127.0.0.1:0", "--set", "listeners.ws="}, nil, out, &errs, nil)
+		status <- Main(ctx, []string{"--set", "listeners.tcp.bind=127.0.0.1:0", "--set", "listeners.ws=", "--set", "data_dir=" + t.TempDir()}, nil, out, &errs, nil)
 	}()
 	select {
 	case <-out.wrote: // the banner: it is up

@@ -18,6 +18,7 @@ import (
 func startBroker(t *testing.T) (flags []string) {
 	t.Helper()
 	cfg := config.Default()
+	cfg.Durability = config.DurabilityMemory
 	socket := filepath.Join(t.TempDir(), "s")
 	cfg.Listeners = map[string]config.Listener{"unix": {Type: config.Unix, Bind: socket}}
 	b, err := broker.New(cfg, slog.New(slog.DiscardHandler))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -51,7 +52,7 @@ func serve(e *env, c *command, args []string) int {
 		return e.fail(c, err)
 	}
 	if err := b.Start(); err != nil {
-		return e.fail(c, err)
+		return e.fail(c, errors.Join(err, b.Stop(e.ctx)))
 	}
 	printBanner(e.stdout, cfg, b.Listeners(), args)
 	if err := untilStopped(e.ctx, b, signals, log); err != nil {

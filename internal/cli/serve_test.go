@@ -89,7 +89,7 @@ func TestBanner(t *testing.T) {
 	printBanner(&out, cfg, open, []string{"--config", "my file.yaml"})
 	for _, want := range []string{
 		"Barid " + Version() + "\n", " mqtt://127.0.0.1:1883\n", " ws://127.0.0.1:8083/mqtt\n", " mqtts://127.0.0.1:4711\n", " unix:///run/b.sock\n",
-		"not in this version", "./data", "memory: nothing survives a restart; fsync is not in this version\n",
+		"not in this version", "./data", "fsync: what is acknowledged is on disk\n",
 		` --config "my file.yaml" --set listeners.tcp.bind=0.0.0.0:1883 --set auth.allow_anonymous=true` + "\n",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -42,9 +42,6 @@ func (c *Config) PacketLimit(ln Listener) int64 {
 	return c.MQTT.MaxPacketBytes
 }
 
-// EffectiveDurability is what this version does, whatever is configured: its only storage engine is the one in memory.
-func (c *Config) EffectiveDurability() Durability { return DurabilityMemory }
-
 // NotYet returns the keys that are set to something else than their default and have no effect in this version.
 // Keys without which the broker would be less safe than asked for are not among them: Load refuses those.
 func (c *Config) NotYet() []string {

@@ -34,7 +34,8 @@ var (
 // broker is a running barid.
 type broker struct {
 	*process
-	urls map[string]*url.URL // by listener: tcp, ws, tls, wss, unix
+	dataDir string
+	urls    map[string]*url.URL // by listener: tcp, ws, tls, wss, unix
 }
 
 func TestMain(m *testing.M) {
@@ -94,7 +95,7 @@ func startBroker(dir string, more ...string) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{process: p, urls: map[string]*url.URL{}}
+	b := &broker{process: p, urls: map[string]*url.URL{}, dataDir: filepath.Join(dir, "data")}
 	if err := b.readBanner(); err != nil {
 		p.cmd.Process.Kill()
 		return nil, fmt.Errorf("%w; it printed:\n%s", err, p.output())

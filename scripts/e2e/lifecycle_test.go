@@ -74,7 +74,8 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		want string
 	}{
 		{"configuration", []string{"--config", file}, file + `:2: mqtt.max_qos: "7" is not a whole number from 0 to 2`},
-		{"address in use", []string{"--set", "listeners.tcp.bind=" + shared.urls["tcp"].Host, "--set", "listeners.ws="}, "address already in use"},
+		{"address in use", []string{"--set", "listeners.tcp.bind=" + shared.urls["tcp"].Host, "--set", "listeners.ws=", "--set", "data_dir=" + t.TempDir()}, "address already in use"},
+		{"directory in use", []string{"--set", "listeners.tcp.bind=127.0.0.1:0", "--set", "listeners.ws=", "--set", "data_dir=" + shared.dataDir}, "another process"},
 		{"open to the network", []string{"--set", "listeners.tcp.bind=0.0.0.0:0"}, "allow_anonymous: true"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
