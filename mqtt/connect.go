@@ -23,6 +23,9 @@ func (x *Connect) Decode(h Header, body []byte, _ Version) error {
 	*x = Connect{}
 	r := newReader(CONNECT, h, body, 0)
 	x.decodeProtocol(&r)
+	if x.Version != V31 && h.Flags != 0 {
+		r.stop(ruleFlags.at(CONNECT, x.Version, 0, ""))
+	}
 	flags := x.decodeFlags(&r)
 	x.KeepAlive = r.uint16("keep alive")
 	if x.Version == V5 {

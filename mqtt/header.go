@@ -41,8 +41,15 @@ func (h Header) checkFlags(v Version) error {
 	if h.Flags == want || h.Type == PUBLISH {
 		return nil
 	}
-	if want != 0 && h.Flags == want|dupFlag && (v == 0 || v == V31) {
-		return nil
+	if v == 0 || v == V31 {
+		switch h.Type {
+		case CONNECT: // whose flags are not used in 3.1
+			return nil
+		case PUBREL, SUBSCRIBE, UNSUBSCRIBE:
+			if h.Flags == want|dupFlag {
+				return nil
+			}
+		}
 	}
 	r := typeFlagRules[h.Type&0x0F]
 	if r == nil {
