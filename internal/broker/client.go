@@ -125,7 +125,7 @@ type replay struct {
 const replayEntries = 32
 
 // queueBytes bounds the memory of one client's queue; what is durable stays in the log beyond it.
-const queueBytes = 1 << 20
+const queueBytes = 4 << 20
 
 func (b *Broker) newClient(id string, durable bool) *client {
 	c := &client{broker: b, id: id, seq: b.seq.Add(1), subs: make(map[string]*subscription)}

@@ -51,6 +51,6 @@ func defaultSession() Session {
 		QueueMaxBytes:       1 << 30,
 		OnFull:              DropOldest,
 		InFlightMax:         1024,
-		QueueMemoryMessages: 1000,
+		QueueMemoryMessages: 10000,
 	}
 }

@@ -92,7 +92,7 @@ type handler struct{ *recorder }
 func (h handler) Connect(c *Conn, p *mqtt.Connect) {
 	h.note("CONNECT %s", p.ClientID)
 	if !h.hold {
-		c.Accept(port{h.recorder}, &mqtt.Connack{}, p.KeepAlive)
+		c.Accept(port(h), &mqtt.Connack{}, p.KeepAlive)
 		c.ResumeWith(func(*Batch) { h.note("ready") })
 	}
 }

@@ -305,7 +305,7 @@ func TestCloseDoesNotWaitForAPeerThatReadsNothing(t *testing.T) {
 					c.Handshake()
 				}
 				a := <-got
-				io.WriteString(a.socket.Conn, string(make([]byte, 8<<10-raw.Unread()))) // fills it
+				a.socket.Write(make([]byte, 8<<10-raw.Unread())) // fills it
 				begin := time.Now()
 				a.Close()
 				if d := time.Since(begin); d == 0 || d > closeLinger {

@@ -16,7 +16,7 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-func kv(op storage.Op) storage.KV { return storage.KV{Key: op.Key, Value: op.Value} }
+func kv(op storage.Op) storage.KV { return storage.KV(op) }
 
 var (
 	owner = Owner{"client/ü", 77}
