@@ -12,18 +12,19 @@ import (
 
 // pair is a publisher and a subscriber that must not notice what happens around them.
 type pair struct {
-	t       *testing.T
-	topic   string
-	pub     *peer
-	sub     *peer
-	every   time.Duration
-	window  chan struct{}
-	stop    chan struct{}
-	wg      sync.WaitGroup
-	sent    atomic.Int64
-	got     atomic.Int64
-	slowest atomic.Int64 // the longest way from PUBLISH to subscriber, in nanoseconds
-	closed  atomic.Bool
+	t          *testing.T
+	topic      string
+	pub        *peer
+	sub        *peer
+	every      time.Duration
+	window     chan struct{}
+	stop       chan struct{}
+	wg         sync.WaitGroup // of both readers
+	publishing sync.WaitGroup
+	sent       atomic.Int64
+	got        atomic.Int64
+	slowest    atomic.Int64 // the longest way from PUBLISH to subscriber, in nanoseconds
+	closed     atomic.Bool
 }
 
 // newPair connects a pair by dial, whose sessions outlive their connections if durable.
@@ -46,7 +47,7 @@ func newPair(t *testing.T, dial func() *peer, name string, durable bool, every t
 	}
 	p.pub, p.sub = open("pair-pub-"+name), open("pair-sub-"+name)
 	p.sub.subscribe(t, p.topic, mqtt.ExactlyOnce)
-	p.wg.Go(p.publish)
+	p.publishing.Go(p.publish)
 	p.wg.Go(p.settle)
 	p.wg.Go(p.receive)
 	return p
@@ -139,6 +140,7 @@ func (p *pair) take(pk *mqtt.Publish) {
 func (p *pair) end(bound time.Duration) {
 	p.t.Helper()
 	close(p.stop)
+	p.publishing.Wait()
 	if !eventually(10*time.Second, func() bool { return p.got.Load() == p.sent.Load() && len(p.window) == 0 }) {
 		p.t.Errorf("%s: %d messages sent, %d received, %d not acknowledged", p.topic, p.sent.Load(), p.got.Load(), len(p.window))
 	}
