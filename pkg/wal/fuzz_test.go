@@ -50,7 +50,7 @@ func FuzzOpenSegment(f *testing.F) {
 	header := segmentHeader{first: 1, salt: 42}
 	seed := header.seed()
 	blocks := appendBlock(nil, seed, kindBlock, 1, []byte("one"))
-	blocks = appendBlock(blocks, seed, kindBlock, 2, bytes.Repeat([]byte("two"), 10_000))
+	blocks = appendBlock(blocks, seed, kindBlock, 2, bytes.Repeat([]byte("two"), 100))
 	f.Add(blocks, true)
 	f.Add(blocks[:len(blocks)-9], false)
 	f.Add(append(blocks, encodeIndex(seed, 1, 3, []entry{{0, 8}, {1, 12}}, int64(segmentHeaderBytes+len(blocks)))...), true)
