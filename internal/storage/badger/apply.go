@@ -132,7 +132,12 @@ func (e *Engine) checkpoint() error {
 	e.log.checkpoint = before.applied
 	e.log.unkept -= before.unkept
 	e.mu.Unlock()
-	return e.state.collect()
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	if err := e.state.collect(); err != nil {
+		e.logger.Warn("old values keep their space", "error", err)
+	}
+	return nil
 }
 
 // truncate lets go of the files of the log that neither the state nor a reader needs.

@@ -52,7 +52,9 @@ func restoreIn(o *Options, dir *directory, s *snapshotReader) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	disk, err := openDisk(o, dir, h.from)
+	unsynced := *o
+	unsynced.Sync = SyncKernel // until Close, which syncs: before that it is no data directory anyway
+	disk, err := openDisk(&unsynced, dir, h.from)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 const (
 	metaPrefix = 0x01 // the engine's own
 	userPrefix = 0x02 // the keys of units
+	dropPrefix = 0x03 // no key for long: see state.collect
 )
 
 var metaKey = []byte{metaPrefix, 's'}
@@ -52,8 +53,9 @@ type meta struct {
 // state is the key-value store. It may be behind the log; replaying the log from applied, or from anywhere before it,
 // brings it up to date.
 type state struct {
-	db  *badgerdb.DB
-	dir string
+	db        *badgerdb.DB
+	dir       string
+	collected int64 // size of the value logs after they were last collected; the keeper's
 }
 
 func openState(dir string, log *slog.Logger) (*state, error) {
@@ -250,33 +252,72 @@ func syncFile(name string) (err error) {
 	return f.Sync()
 }
 
-// collectRounds is how many value logs one collection rewrites at most.
-const collectRounds = 4
+// Collecting old values is worth its while when the value logs have grown by so much.
+const collectBytes = 4 * valueLogBytes
 
-// collect gives back the space of old values. Badger removes a value log once what is left of it was copied, not once
-// the copy is durable; an open iterator makes it keep the file, and the iterator is closed after a sync.
+// collect gives back the space of old values, if the value logs have grown since it last did. Nobody may write
+// meanwhile.
+//
+// Badger knows what is old in a value log only from what it dropped when it compacted, which may be never where few keys
+// change often; dropping a prefix, that of one key for the purpose, makes it write out and compact. And it removes a value log once
+// what is left of it was copied, not once the copy is durable; an open iterator makes it keep the file, and the iterator
+// is closed after a sync.
 func (s *state) collect() error {
+	size, err := s.valueBytes()
+	if err != nil || size < s.collected+collectBytes {
+		return err
+	}
+	if err := s.compact(); err != nil {
+		return fmt.Errorf("storage: compact the state: %w", err)
+	}
+	if err := s.rewrite(); err != nil {
+		return err
+	}
+	s.collected, err = s.valueBytes()
+	return err
+}
+
+func (s *state) compact() error {
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	if err := txn.Set([]byte{dropPrefix}, nil); err != nil {
+		return err
+	}
+	if err := txn.Commit(); err != nil {
+		return err
+	}
+	return s.db.DropPrefix([]byte{dropPrefix})
+}
+
+func (s *state) rewrite() error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	options := badgerdb.DefaultIteratorOptions
 	options.PrefetchValues = false
 	hold := txn.NewIterator(options)
 	defer hold.Close()
-	for round := 0; ; round++ {
-		err := s.db.RunValueLogGC(0.5)
-		if err == nil && round+1 < collectRounds {
-			continue
-		}
-		if round > 0 {
-			if err := s.sync(); err != nil {
-				return err
-			}
-		}
-		if err == nil || errors.Is(err, badgerdb.ErrNoRewrite) || errors.Is(err, badgerdb.ErrRejected) {
-			return nil
-		}
+	var err error
+	for err == nil {
+		err = s.db.RunValueLogGC(0.5)
+	}
+	if !errors.Is(err, badgerdb.ErrNoRewrite) && !errors.Is(err, badgerdb.ErrRejected) {
 		return fmt.Errorf("storage: collect old values: %w", err)
 	}
+	return s.sync()
+}
+
+// valueBytes is the size of the value logs.
+func (s *state) valueBytes() (size int64, err error) {
+	entries, err := os.ReadDir(s.dir)
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) != ".vlog" {
+			continue
+		}
+		if info, err := entry.Info(); err == nil {
+			size += info.Size()
+		}
+	}
+	return size, err
 }
 
 // stateLogger passes Badger's lines on: its errors and warnings are ours, the rest is for debugging.
