@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -253,6 +254,21 @@ func (l *link) inboundOps(qos mqtt.QoS, id uint16) []storage.Op {
 		return nil
 	}
 	return []storage.Op{state.PutInboundID(c.owner(), id)}
+}
+
+// submit submits a unit, again after a while for as long as the engine is busy. The caller answers for the order: nothing
+// that has to come after the unit is submitted before it is done.
+func (b *Broker) submit(u storage.Unit, done func(message.Position, error)) error {
+	err := b.engine.Submit(0, u, done)
+	if !errors.Is(err, storage.ErrBusy) {
+		return err
+	}
+	time.AfterFunc(busyRetry, func() {
+		if err := b.submit(u, done); err != nil {
+			done(message.Position{}, err)
+		}
+	})
+	return nil
 }
 
 // submitOps submits ops that nobody waits for.

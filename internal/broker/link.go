@@ -322,7 +322,7 @@ func (l *link) release(b *conn.Batch, id uint16) error {
 	if c.broker.keeps {
 		unit.Ops = []storage.Op{state.DeleteInboundID(c.owner(), id)}
 	}
-	err := c.broker.engine.Submit(0, unit, func(_ message.Position, err error) {
+	err := c.broker.submit(unit, func(_ message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return

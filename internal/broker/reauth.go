@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -43,4 +44,9 @@ func (l *link) step(data []byte) {
 		l.conn.SendAuth(mqtt.ContinueAuthentication, out)
 	}
 	l.conn.Resume()
+}
+
+func (b *Broker) requestOf(l *link) auth.Request {
+	return auth.Request{ClientID: l.client.id, Username: l.identity.Username, Version: l.version, Listener: l.listener.name,
+		RemoteAddr: l.conn.Info().RemoteAddr}
 }

@@ -119,7 +119,7 @@ func (l *link) commit(changes []change, then func(*conn.Batch)) {
 	c.mu.Lock()
 	ops := c.subscriptionOps(changes)
 	c.mu.Unlock()
-	err := c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(pos message.Position, err error) {
+	err := c.broker.submit(storage.Unit{Ops: ops}, func(pos message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return

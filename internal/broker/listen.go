@@ -1,0 +1,159 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/listener"
+)
+
+// listenerState is a listener and what its connections have in common.
+type listenerState struct {
+	name          string
+	mount         string
+	authenticator auth.Authenticator
+	conn          conn.Options
+	options       listener.Options
+	open          *listener.Listener // nil until Start
+}
+
+func (b *Broker) newListenerState(name string, ln config.Listener) *listenerState {
+	s := &listenerState{name: name, mount: ln.MountPoint, authenticator: b.authenticator}
+	if s.authenticator == nil {
+		s.authenticator = auth.Nobody{}
+		if b.cfg.AnonymousAllowed(ln) {
+			s.authenticator = auth.Anonymous{}
+		}
+	}
+	s.conn = conn.Options{
+		MaxPacketBytes:       uint32(b.cfg.PacketLimit(ln)),
+		TopicAliasMaximum:    uint16(b.cfg.MQTT.TopicAliasMaximum),
+		TopicAliasOutMaximum: uint16(b.cfg.MQTT.TopicAliasOutboundMaximum),
+		OutMaxBytes:          int(b.cfg.MQTT.OutBufferMaxBytes),
+		ConnectTimeout:       time.Duration(b.cfg.MQTT.ConnectTimeoutSeconds) * time.Second,
+		Metrics:              b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher,
+	}
+	s.options = listener.Options{
+		Name: name, Type: string(ln.Type), Bind: ln.Bind, Path: ln.Path,
+		CertFile: ln.CertFile, KeyFile: ln.KeyFile, ClientCAFile: ln.ClientCAFile, RequireClientCert: ln.RequireClientCert,
+		MaxConnections: ln.MaxConnections, ProxyProtocol: ln.ProxyProtocol, AcceptRate: ln.AcceptRatePerSecond,
+		OnProblem: func(p listener.Problem) {
+			b.log.Debug("connection not accepted", "listener", p.Listener, "reason", string(p.Reason), "address", p.Remote, "error", p.Err)
+		},
+	}
+	return s
+}
+
+func (s *listenerState) tlsState(c net.Conn) *tls.ConnectionState {
+	if a, ok := c.(*listener.Accepted); ok {
+		return a.TLS
+	}
+	return nil
+}
+
+// Start opens all listeners, or none.
+func (b *Broker) Start() error {
+	for _, s := range b.listeners {
+		l, err := listener.Listen(s.options)
+		if err != nil {
+			return errors.Join(err, b.closeListeners())
+		}
+		s.open = l
+	}
+	for _, s := range b.listeners {
+		b.wg.Go(func() {
+			if err := s.open.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {
+				b.log.Error("listener stopped", "listener", s.name, "error", err)
+			}
+		})
+	}
+	return nil
+}
+
+func (b *Broker) closeListeners() error {
+	var errs []error
+	for _, s := range b.listeners {
+		if s.open != nil {
+			errs = append(errs, s.open.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ListenerInfo is one open listener.
+type ListenerInfo struct {
+	Name string
+	Type string
+	Addr string // with the port that was taken, where the configuration says 0
+}
+
+// Listeners lists the open listeners.
+func (b *Broker) Listeners() []ListenerInfo {
+	var infos []ListenerInfo
+	for _, s := range b.listeners {
+		if s.open != nil {
+			infos = append(infos, ListenerInfo{s.name, s.options.Type, s.open.Addr().String()})
+		}
+	}
+	return infos
+}
+
+// Reload reads certificates again. Those that cannot be read stay as they were, and the error says so.
+func (b *Broker) Reload() error {
+	var errs []error
+	for _, s := range b.listeners {
+		if s.open != nil {
+			errs = append(errs, s.open.Reload())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// accept serves a connection of a listener.
+func (b *Broker) accept(a *listener.Accepted, s *listenerState) {
+	socket := conn.Socket{Conn: a, Bare: a.Bare(), WouldBlock: listener.ErrWouldBlock}
+	if a.Raw != nil && socket.Bare == nil {
+		if raw, err := a.Raw.SyscallConn(); err == nil {
+			socket.Below, socket.ReadNow = raw, a.ReadNow
+		}
+	}
+	b.serve(socket, s)
+}
+
+// Serve serves a connection as one of the named listener, which need not be open, until it ends.
+func (b *Broker) Serve(nc net.Conn, listenerName string) error {
+	s := b.listeners[listenerName]
+	if s == nil {
+		return fmt.Errorf("no listener is named %q", listenerName)
+	}
+	b.serve(conn.Socket{Conn: nc}, s)
+	return nil
+}
+
+// serve starts the goroutine of a connection.
+func (b *Broker) serve(socket conn.Socket, s *listenerState) {
+	k := &connecting{broker: b, listener: s, net: socket.Conn}
+	c := conn.New(&s.conn, k, conn.Info{Listener: s.name, RemoteAddr: socket.Conn.RemoteAddr()})
+	k.conn = c
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		_ = socket.Conn.Close()
+		return
+	}
+	b.conns[c] = struct{}{}
+	b.metrics.Sockets.Inc()
+	run := conn.Drive(c, socket)
+	b.wg.Go(func() {
+		run()
+		b.mu.Lock()
+		delete(b.conns, c)
+		b.mu.Unlock()
+	})
+}
