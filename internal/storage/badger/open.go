@@ -149,7 +149,8 @@ func (e *Engine) replay(m meta) error {
 			e.options.stateDir(), m.applied, disk.First())
 	}
 	if m.applied > e.log.disk {
-		e.logger.Warn("the log lost blocks that the state has", "log_ends", e.log.disk, "state_has", m.applied)
+		// With SyncKernel a power cut does this; else the log's last block was damaged after it was synced.
+		e.logger.Error("the log lost blocks that the state has", "log_ends", e.log.disk, "state_has", m.applied)
 	}
 	e.log.applied = min(m.applied, e.log.disk)
 	e.log.checkpoint = min(e.log.checkpoint, e.log.applied)
