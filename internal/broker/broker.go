@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/admin"
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
@@ -55,8 +56,13 @@ type Broker struct {
 	ctx           context.Context
 	cancel        context.CancelFunc
 	slots         chan struct{} // of work
+	admin         *admin.Server // from Start on; nil: none
 
-	keeps         bool // the engine outlives the process
+	keeps         bool  // the engine outlives the process
+	ownsDir       bool  // and is that of the data directory
+	trimBytes     int64 // size of the log below which it is left alone
+	parkBytes     int64 // and beyond which sleeping sessions are parked
+	parking       atomic.Bool
 	keeper        keeper
 	seq           atomic.Uint64
 	incarnation   atomic.Uint64
@@ -101,7 +107,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		registry: newRegistry(), exclusive: exclusive{owners: make(map[string]*client)},
 		authorizer: auth.Everything{}, methods: make(map[string]auth.Method),
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]struct{}),
-		slots: make(chan struct{}, workers),
+		slots: make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes,
 	}
 	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown"}
 	for _, o := range opts {
@@ -165,6 +171,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		c.FlushSoon()
 	}
 	b.cancel()
+	err = errors.Join(err, b.closeAdmin())
 	err = errors.Join(err, wait(ctx, &b.wg, "connections"))
 	b.timers.close()
 	b.stopKeeper()

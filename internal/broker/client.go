@@ -55,13 +55,17 @@ type client struct {
 	willTimer timer
 	endTimer  timer
 
-	dirty     bool             // listed by the keeper
-	stored    bool             // the engine has an entry of it
-	persisted message.Position // its place in the log as the engine has it
-	mayRepeat message.Position // before it, what is read from the log may have been sent before a crash
-	asleep    *state.Snapshot  // of before the start, until the session is resumed; nil: it is awake
-	releases  []uint16         // PUBREL packets that wait for the state to be kept
-	releasing bool             // and a commit is under way for those before them
+	dirty      bool                   // listed by the keeper
+	stored     bool                   // the engine has an entry of it
+	persisted  message.Position       // its place in the log as the engine has it
+	parked     bool                   // the engine has messages that were parked for it
+	parkedTo   message.Position       // before it, what the session still gets was parked or is in flight
+	parkedNext parkedPlace            // the next of them
+	taken      []*state.ParkedMessage // those that were queued, and are still in the store
+	mayRepeat  message.Position       // before it, what is read from the log may have been sent before a crash
+	asleep     *state.Snapshot        // of before the start, until the session is resumed; nil: it is awake
+	releases   []uint16               // PUBREL packets that wait for the state to be kept
+	releasing  bool                   // and a commit is under way for those before them
 }
 
 // subscription is one of a client's subscriptions, by the filter that the client knows it by.
@@ -172,6 +176,8 @@ func (c *client) detach(l *link) {
 		switch {
 		case isShared(d):
 			returned = append(returned, d)
+		case !d.Position.IsZero() && d.Position.Less(c.parkedTo):
+			c.untake(d.Position)
 		case !d.Position.IsZero():
 			c.cursor.rewind(d.Position)
 		case c.durable.Load() && d.QoS > 0:
@@ -206,7 +212,7 @@ func (c *client) oldest(begun uint64) (pos message.Position, ok bool) {
 // not after what is in flight. The caller holds c.mu.
 func (c *client) oldestKept(pos message.Position) message.Position {
 	consider := func(p message.Position) {
-		if !p.IsZero() && p.Less(pos) {
+		if !p.IsZero() && !p.Less(c.parkedTo) && p.Less(pos) {
 			pos = p
 		}
 	}

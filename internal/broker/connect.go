@@ -241,7 +241,8 @@ func (k *connecting) sessionOps(c *client, expiry uint32) []storage.Op {
 	c.expiry = expiry
 	ops := c.sessionOps(true, k.link.will, time.Time{})
 	if len(ops) > 0 && c.durable.Load() {
-		ops = append(ops, c.snapshotLocked())
+		more, _ := c.snapshotOps()
+		ops = append(ops, more...)
 	}
 	return ops
 }

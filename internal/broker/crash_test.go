@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/storage/memory"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -70,6 +71,7 @@ func (m *mortal) kill() {
 type world struct {
 	t      testing.TB
 	sets   []string
+	opts   []Option
 	lock   chan struct{} // guards what follows; no mutex, which virtual time does not pass for
 	b      *Broker
 	engine *mortal
@@ -79,7 +81,7 @@ type world struct {
 
 func newWorld(t testing.TB, sets ...string) *world {
 	w := &world{t: t, sets: sets, lock: make(chan struct{}, 1), engine: &mortal{Engine: memory.New(memory.Options{})}}
-	w.b = newTestBroker(t, sets, WithEngine(w.engine))
+	w.start()
 	return w
 }
 
@@ -145,8 +147,15 @@ func (w *world) open(kept *bytes.Buffer) {
 		return
 	}
 	w.engine = &mortal{Engine: e}
-	w.b = newTestBroker(w.t, w.sets, WithEngine(w.engine))
+	w.start()
 }
+
+func (w *world) start() {
+	w.b = newTestBroker(w.t, w.sets, append([]Option{WithEngine(w.engine)}, w.opts...)...)
+}
+
+// parkSoon has sleeping sessions parked, and the log trimmed, at every opportunity.
+func parkSoon(b *Broker) { b.trimBytes, b.parkBytes = 1, 1 }
 
 // close ends all brokers there were.
 func (w *world) close() {
@@ -161,6 +170,9 @@ func TestWhatIsAcknowledgedArrivesThroughCrashes(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSimulation(t, seed)
+				if seed%2 == 1 {
+					s.world.opts = []Option{parkSoon} // from the first crash on
+				}
 				rng := rand.New(rand.NewPCG(seed, 7))
 				stop := make(chan struct{})
 				var crashes sync.WaitGroup
@@ -304,6 +316,89 @@ func TestADiscardedSessionStaysDiscardedOverACrash(t *testing.T) {
 		}
 		if pk, err := p.receive(); err != nil || pk.Type() != mqtt.PINGRESP {
 			t.Errorf("got %v, %v: the old session's subscription came back", pk, err)
+		}
+	})
+}
+
+func TestASleepingSessionIsParkedAndHoldsOnlyItsOwnMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.opts = []Option{parkSoon}
+		w.restart()
+		defer w.close()
+		for _, id := range []string{"sleeper", "other"} {
+			p, _ := w.connect(&mqtt.Connect{ClientID: id, SessionExpirySeconds: 1000})
+			p.subscribe(t, "mine/+", 1)
+			if id == "other" {
+				p.subscribe(t, "busy/#", 1)
+			}
+			_ = p.conn.Close()
+		}
+		w.connect(&mqtt.Connect{ClientID: "other", SessionExpirySeconds: 1000}) // reads as it comes
+		pub, _ := w.connect(&mqtt.Connect{ClientID: "pub"})
+		for i := range 50 {
+			topic := "busy/x"
+			if i%10 == 0 {
+				topic = "mine/x"
+			}
+			if err := pub.send(&mqtt.Publish{Topic: []byte(topic), Payload: number(0, i), QoS: 1, PacketID: uint16(i + 1)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := pub.receive(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pause(5 * time.Second)
+		count := func(space []byte) (n int) {
+			for range w.engine.Scan(t.Context(), space) {
+				n++
+			}
+			return n
+		}
+		if n := count(state.Parked); n != 5 {
+			t.Errorf("%d messages are parked, want the sleeper's 5", n)
+		}
+		if n := count(state.Bodies); n != 5 {
+			t.Errorf("%d bodies are kept, want 5", n)
+		}
+		w.crash()
+		p, _ := w.connect(&mqtt.Connect{ClientID: "sleeper", SessionExpirySeconds: 1000})
+		for want := range 5 {
+			got := expectPublish(t, p)
+			if _, seq := numberOf(got.Payload); seq != want*10 {
+				t.Errorf("got message %d, want %d", seq, want*10)
+			}
+			if err := p.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: got.PacketID}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pause(time.Second)
+		if n := count(state.Parked); n != 0 {
+			t.Errorf("%d messages are still parked after all were acknowledged", n)
+		}
+	})
+}
+
+func TestParkedMessagesBeyondTheCapGoOldestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "session.queue_max_messages=3")
+		w.opts = []Option{parkSoon}
+		w.restart()
+		defer w.close()
+		p, _ := w.connect(&mqtt.Connect{ClientID: "sleeper", SessionExpirySeconds: 1000})
+		p.subscribe(t, "t", 1)
+		_ = p.conn.Close()
+		synctest.Wait()
+		for i := range 10 {
+			publish(t, w, "pub", &mqtt.Publish{Topic: []byte("t"), Payload: number(0, i), QoS: 1, PacketID: 1})
+		}
+		pause(5 * time.Second)
+		if n := w.b.metrics.Dropped(message.DropQueueFull); n != 7 {
+			t.Errorf("%d messages were dropped, want 7", n)
+		}
+		p, _ = w.connect(&mqtt.Connect{ClientID: "sleeper", SessionExpirySeconds: 1000})
+		if _, seq := numberOf(expectPublish(t, p).Payload); seq != 7 {
+			t.Errorf("the first that is left is %d, want 7", seq)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func (b *Broker) openEngine() (err error) {
 	if b.engine, err = badger.Open(o); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	b.keeps = true
+	b.keeps, b.ownsDir = true, true
 	return nil
 }
 
@@ -48,7 +48,7 @@ const trimBytes = 1 << 20
 // trim lets the log forget what every reader has passed.
 func (b *Broker) trim() {
 	h := b.engine.Health()
-	if h.LogBytes < trimBytes {
+	if h.LogBytes < b.trimBytes {
 		return
 	}
 	begun := b.router.Begun()
@@ -62,6 +62,7 @@ func (b *Broker) trim() {
 		consider(c.oldest(begun))
 	}
 	b.groups.each(func(g *group) { consider(g.oldest(begun)) })
+	b.maybePark(h.LogBytes)
 	if err := b.engine.Trim(b.ctx, 0, keep); err != nil && b.ctx.Err() == nil {
 		b.log.Error("log not trimmed", "error", err)
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,23 +95,34 @@ func (b *Broker) flushState() {
 	k.clients, k.groups = nil, nil
 	k.mu.Unlock()
 	var ops []storage.Op
+	var kept []placed
 	flush := func(atLeast int) {
 		if len(ops) < atLeast || len(ops) == 0 {
 			return
 		}
-		unit := storage.Unit{Ops: ops}
-		ops = nil
-		if err := b.engine.Submit(0, unit, func(message.Position, error) {}); err != nil {
-			b.log.Warn("session state not kept for now", "error", err)
+		unit, done := storage.Unit{Ops: ops}, kept
+		ops, kept = nil, nil
+		if err := b.engine.Submit(0, unit, func(_ message.Position, err error) {
+			for _, p := range done {
+				p.settle(err)
+			}
+		}); err != nil {
+			for _, p := range done {
+				p.settle(err)
+			}
 		}
 	}
 	for _, g := range groups {
 		ops = append(ops, g.snapshot())
 	}
 	for _, c := range clients {
-		if op, ok := c.snapshot(); ok {
-			ops = append(ops, op)
+		c.mu.Lock()
+		c.dirty = false
+		if !c.ended {
+			more, p := c.snapshotOps()
+			ops, kept = append(ops, more...), append(kept, p)
 		}
+		c.mu.Unlock()
 		if len(groups) == 0 { // with groups, all of it is one unit
 			flush(flushUnitOps)
 		}
@@ -118,20 +130,33 @@ func (b *Broker) flushState() {
 	flush(1)
 }
 
-// snapshot makes the op that keeps the session's place and what is under way; ok is false when the session has ended.
-func (c *client) snapshot() (op storage.Op, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dirty = false
-	if c.ended {
-		return op, false
-	}
-	return c.snapshotLocked(), true
+// placed is a session in a commit, with the place and the parked messages that the commit settles.
+type placed struct {
+	client *client
+	next   message.Position
+	taken  *state.ParkedMessage // the last that it forgets; nil: none
 }
 
-func (c *client) snapshotLocked() storage.Op {
+// settle notes what the commit kept, or that it has to be tried again.
+func (p placed) settle(err error) {
+	c := p.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.dirtied()
+		return
+	}
+	c.persisted = p.next
+	if i := slices.Index(c.taken, p.taken); i >= 0 {
+		c.taken = slices.Delete(c.taken, 0, i+1)
+	}
+}
+
+// snapshotOps make up the commit that keeps the session's place and what is under way, and forgets the parked messages
+// that were sent. The caller holds c.mu, and settles p after the commit, or never.
+func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 	if c.asleep != nil { // not resumed since the start: what was kept then is what there is
-		return state.PutSnapshot(c.owner(), c.asleep)
+		return []storage.Op{state.PutSnapshot(c.owner(), c.asleep)}, placed{client: c, next: c.asleep.Next}
 	}
 	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.session.LastID()}
 	for f := range c.session.InFlightDeliveries() {
@@ -144,14 +169,23 @@ func (c *client) snapshotLocked() storage.Op {
 		r := e.Value.(*replay)
 		s.Replays = append(s.Replays, state.Replay{Key: r.key, After: r.after})
 	}
-	c.persisted = s.Next
-	return state.PutSnapshot(c.owner(), s)
+	ops = append(ops, state.PutSnapshot(c.owner(), s))
+	p = placed{client: c, next: s.Next}
+	queued, any := c.session.OldestQueued(message.Position{})
+	for _, m := range c.taken {
+		if any && !m.Delivery.Position.Less(queued) {
+			break
+		}
+		ops = append(ops, state.Delete(state.PutParked(c.owner(), m).Key))
+		p.taken = m
+	}
+	return ops, p
 }
 
 // placeLocked is where the session would read on if it were restored. The caller holds c.mu.
 func (c *client) placeLocked(begun uint64) message.Position {
 	pos := c.cursor.place(begun)
-	if first, ok := c.session.OldestQueued(); ok && first.Less(pos) {
+	if first, ok := c.session.OldestQueued(c.parkedTo); ok && first.Less(pos) {
 		pos = first
 	}
 	return pos
@@ -206,7 +240,9 @@ func (c *client) keepReleases() {
 	}
 	l, ids := c.link, c.releases
 	c.releases, c.releasing = nil, true
-	err := c.broker.engine.Submit(0, storage.Unit{Ops: []storage.Op{c.snapshotLocked()}}, func(_ message.Position, err error) {
+	ops, kept := c.snapshotOps()
+	err := c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) {
+		kept.settle(err)
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return
@@ -298,7 +334,7 @@ func (b *Broker) purge(c *client) {
 	o := c.owner()
 	b.work(func() {
 		var ops []storage.Op
-		for _, space := range [][]byte{state.Subscriptions, state.Snapshots, state.InboundIDs} {
+		for _, space := range [][]byte{state.Subscriptions, state.Snapshots, state.InboundIDs, state.Parked} {
 			for kv, err := range b.engine.Scan(b.ctx, state.Of(space, o.ClientID, o.Incarnation)) {
 				if err != nil {
 					return

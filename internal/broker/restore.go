@@ -43,7 +43,7 @@ func (b *Broker) restore() error {
 		return nil
 	}
 	r := &restorer{b: b, now: time.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client)}
-	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.inbound, r.subscriptions, r.groups, r.delayed} {
+	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.subscriptions, r.groups, r.delayed} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -130,6 +130,27 @@ func (r *restorer) snapshots() error {
 		}
 		return err
 	})
+}
+
+// parked finds out for whom messages are parked. Those not before the session's place belong to a pass that was not
+// finished, and go.
+func (r *restorer) parked() error {
+	var stale []storage.Op
+	err := r.scan(state.Parked, func(kv storage.KV) error {
+		o, p, err := state.DecodeParked(kv)
+		if err != nil {
+			return err
+		}
+		c := r.clients[o]
+		if c == nil || !p.Delivery.Position.Less(c.cursor.next) {
+			stale = append(stale, state.Delete(kv.Key))
+			return nil
+		}
+		c.parked, c.parkedTo = true, p.Delivery.Position.Next()
+		return nil
+	})
+	r.b.submitOps(stale)
+	return err
 }
 
 func (r *restorer) inbound() error {
@@ -295,19 +316,19 @@ func (b *Broker) flight(f *state.Flight, blk *storage.Block) (session.InFlight, 
 		blocks, _, err := b.engine.Read(context.WithoutCancel(b.ctx), 0, message.Position{Block: f.Position.Block}, 1)
 		var trimmed *storage.TrimmedError
 		switch {
-		case errors.As(err, &trimmed):
-			return x, nil
-		case err != nil:
+		case err != nil && !errors.As(err, &trimmed):
 			return x, fmt.Errorf("reading a message in flight: %w", err)
-		case len(blocks) == 0:
-			return x, nil
+		case len(blocks) > 0:
+			*blk = blocks[0]
 		}
-		*blk = blocks[0]
 	}
 	if i := int(f.Position.Index); blk.Seq == f.Position.Block && i < len(blk.Records) {
 		x.Delivery.Message = blk.Records[i].Message
+		return x, nil
 	}
-	return x, nil
+	m, err := b.body(context.WithoutCancel(b.ctx), f.Position) // the log has forgotten it: it may have been parked
+	x.Delivery.Message = m
+	return x, err
 }
 
 // asleepForGroups are the QoS 1 deliveries of groups that a session which was never resumed still holds. The caller

@@ -53,7 +53,6 @@ func (c *Config) NotYet() []string {
 	}{
 		{"api", c.API, d.API},
 		{"metrics", c.Metrics, d.Metrics},
-		{"session.queue_max_messages", c.Session.QueueMaxMessages, d.Session.QueueMaxMessages},
 		{"limits.memory_max_bytes", c.Limits.MemoryMaxBytes, d.Limits.MemoryMaxBytes},
 		{"storage.keep_seconds", c.Storage.KeepSeconds, d.Storage.KeepSeconds},
 		{"storage.keep_bytes", c.Storage.KeepBytes, d.Storage.KeepBytes},

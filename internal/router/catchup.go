@@ -29,6 +29,12 @@ type Reader interface {
 	Lost(first message.Position)
 }
 
+// Parked is a Reader that may have messages which left the log before it read them. They come before the log.
+type Parked interface {
+	// ReadParked offers them to the reader, as far as it takes them, and reports whether none is left.
+	ReadParked(ctx context.Context, b *conn.Batch) bool
+}
+
 // catchUp is the pool of workers that serve readers, in turns.
 type catchUp struct {
 	r       *Router
@@ -128,6 +134,9 @@ func (c *catchUp) next() Reader {
 func (c *catchUp) serve(b *conn.Batch, rd Reader) (again bool) {
 	from, ok := rd.Lag()
 	if !ok {
+		return false
+	}
+	if p, ok := rd.(Parked); ok && !p.ReadParked(c.ctx, b) {
 		return false
 	}
 	blocks, next, err := c.r.opts.Engine.Read(c.ctx, 0, from, readBytes)

@@ -66,3 +66,14 @@ func (s *scratch) overlap() bool {
 func isFull(err error) bool {
 	return errors.Is(err, storage.ErrFull) || errors.Is(err, storage.ErrBusy)
 }
+
+// Targets calls fn for each subscriber that gets a record at pos, with its subscriptions in force there, which are valid
+// during the call.
+func (r *Router) Targets(topic string, pos message.Position, fn func(to Subscriber, subs []*session.Subscription)) {
+	s := r.matchAt(topic, pos)
+	defer s.release()
+	for i := range s.targets {
+		t := &s.targets[i]
+		fn(t.to, s.subs[t.from:t.to2])
+	}
+}

@@ -203,7 +203,7 @@ func (x *machine) Check(t *rapid.T) {
 	equal(t, "QueuedBytes", x.s.QueuedBytes(), x.queueBytes())
 	equal(t, "Attached", x.s.Attached(), x.m.attached)
 	equal(t, "InboundPaused", x.s.InboundPaused(), x.m.paused())
-	oldest, any := x.s.OldestQueued()
+	oldest, any := x.s.OldestQueued(message.Position{})
 	wantOldest := message.MaxPosition
 	for _, d := range x.m.queue {
 		if d.Position.Less(wantOldest) {

@@ -11,6 +11,8 @@
 //	r topic                       a retained message
 //	d number                      a message that waits for its delay
 //	g name NUL filter             a shared group: its place in the log, and what came back
+//	p client NUL inc place n      a message that was parked for a session: its delivery
+//	b place                       the body of parked messages, once for all sessions
 //	m name                        numbers of the broker: clock, incarnation, delayed
 //
 // A value begins with the version of its format, 1. Numbers are varints of package encoding/binary, strings and bytes have
@@ -37,6 +39,8 @@ var (
 	Retained      = []byte{'r'}
 	Delayed       = []byte{'d'}
 	Groups        = []byte{'g'}
+	Parked        = []byte{'p'}
+	Bodies        = []byte{'b'}
 )
 
 // version is the format of the values that are written.

@@ -44,6 +44,8 @@ func samples() []storage.Op {
 		PutRetained(body),
 		PutDelayed(&DelayedMessage{Number: 6, Due: when, Message: body}),
 		PutGroup(&Group{Name: "g", Filter: "a/#", Next: message.Position{Block: 2}, Returned: []Flight{{QoS: 1, Body: body}}}),
+		PutParked(owner, &ParkedMessage{Delivery: Flight{QoS: 1, Retain: true, Position: message.Position{Block: 4, Index: 3}, SubscriptionIDs: []uint32{7}}, Ordinal: 2, Bytes: 99}),
+		PutBody(message.Position{Block: 4, Index: 3}, body),
 		Clock.Put(12345),
 	}
 }
@@ -93,6 +95,20 @@ func decodeAny(kv storage.KV) (again storage.Op, err error) {
 			return again, err
 		}
 		return PutGroup(g), nil
+	}
+	switch kv.Key[0] {
+	case 'p':
+		o, p, err := DecodeParked(kv)
+		if err != nil {
+			return again, err
+		}
+		return PutParked(o, p), nil
+	case 'b':
+		pos, m, err := DecodeBody(kv)
+		if err != nil {
+			return again, err
+		}
+		return PutBody(pos, m), nil
 	}
 	n, err := Clock.Decode(kv.Value)
 	return Clock.Put(n), err
