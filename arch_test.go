@@ -42,6 +42,7 @@ internal/storage             < internal/message
 internal/state               < mqtt internal/message internal/session internal/storage
 internal/storage/memory      < mqtt internal/message internal/storage + github.com/tidwall/btree
 internal/storage/badger      < internal/message internal/storage pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
+internal/admin               < internal/storage/badger pkg/vfs
 internal/auth                < mqtt
 
 # Sockets.
@@ -52,7 +53,7 @@ internal/conn                < mqtt internal/message internal/metrics internal/s
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
 internal/config              < + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/timerwheel internal/* internal/storage/memory internal/storage/badger
-internal/cli                 < mqtt internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
+internal/cli                 < mqtt internal/admin internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
 .                            < internal/cli
 
 # Tests and what only they use. Any test may use the modules in testModules.

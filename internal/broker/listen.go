@@ -66,6 +66,7 @@ func (b *Broker) Start() error {
 		}
 		s.open = l
 	}
+	b.openAdmin()
 	for _, s := range b.listeners {
 		b.wg.Go(func() {
 			if err := s.open.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {

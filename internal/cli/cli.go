@@ -40,6 +40,8 @@ func commands() []command {
 		{"check-config", "[--config FILE] [--set path.to.key=value]…", "check a configuration and print what is in effect", checkConfig},
 		{"pub", "-t TOPIC (-m TEXT | -f FILE | -l | -s | -n) [options]", "publish messages", pub},
 		{"sub", "-t FILTER… [options]", "subscribe and print messages", sub},
+		{"backup", "FILE [--config FILE] [--set path.to.key=value]…", "write the data directory to a file (-: standard output), while the broker runs or not", backup},
+		{"restore", "FILE [--config FILE] [--set path.to.key=value]…", "make a data directory, missing or empty before, from a backup (-: standard input)", restore},
 		{"version", "", "print the version", printVersion},
 		{"help", "[COMMAND]", "explain a command", help},
 	}
@@ -104,13 +106,21 @@ func (c *command) usage() string {
 	return strings.TrimSpace(fmt.Sprintf("Usage: barid %s %s", c.name, c.args))
 }
 
-// parse reads the flags of c. It returns done if the command is over with that: after --help or wrong usage.
-func (e *env) parse(c *command, fs *flag.FlagSet, args []string) (status int, done bool) {
+// parse reads the flags of c, and before, between or after them a FILE for each of operands. It returns done if the
+// command is over with that: after --help or wrong usage.
+func (e *env) parse(c *command, fs *flag.FlagSet, args []string, operands ...*string) (status int, done bool) {
 	fs.SetOutput(io.Discard) // errors are printed below, in one line
 	fs.Usage = func() {}
 	err := fs.Parse(args)
+	for err == nil && fs.NArg() > 0 && len(operands) > 0 {
+		*operands[0], operands = fs.Arg(0), operands[1:]
+		err = fs.Parse(fs.Args()[1:])
+	}
 	if err == nil && fs.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err == nil && len(operands) > 0 {
+		err = errors.New("FILE is missing")
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -39,6 +39,12 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("the data directory %s has version %d; this program knows versions up to %d", e.Dir, e.Version, DirectoryVersion)
 }
 
+// IsDirectory reports whether a directory is a data directory, of whatever version, and leaves it as it is.
+func IsDirectory(path string) (bool, error) {
+	d := directory{fs: vfs.OS(), path: path}
+	return d.exists(versionName)
+}
+
 // directory is a locked data directory.
 type directory struct {
 	fs   vfs.FS

@@ -1,0 +1,25 @@
+package broker
+
+import "github.com/barid-mqtt/barid/internal/admin"
+
+// openAdmin lets the commands of an administrator reach the data directory while the broker runs. The broker can do
+// without: some file systems have no sockets.
+func (b *Broker) openAdmin() {
+	if !b.ownsDir {
+		return
+	}
+	a, err := admin.Listen(b.cfg.DataDir, b.engine.Snapshot, b.log)
+	if err != nil {
+		b.log.Warn("a backup can be made only while the broker is stopped", "error", err)
+		return
+	}
+	b.admin = a
+}
+
+// closeAdmin comes before the engine's end.
+func (b *Broker) closeAdmin() error {
+	if b.admin == nil {
+		return nil
+	}
+	return b.admin.Close()
+}
