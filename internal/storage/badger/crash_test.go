@@ -63,6 +63,9 @@ func (p *powerCuts) run(cuts int) {
 				p.checkpoint()
 			case 1:
 				p.trim()
+				if err := p.engine.truncate(); err != nil {
+					p.t.Fatal(err)
+				}
 			}
 		}
 		p.cut()

@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,17 +17,28 @@ import (
 	"github.com/barid-mqtt/barid/internal/storage"
 )
 
-// victimDir is the variable that makes the test program a victim on that directory.
-const victimDir = "BARID_TEST_VICTIM"
+// The variables that make the test program a victim on a directory, and have it only store so many records.
+const (
+	victimDir    = "BARID_TEST_VICTIM"
+	victimStores = "BARID_TEST_STORES"
+)
 
 const victims = 8 // publishers in a victim
 
 // beVictim publishes until it is killed, and prints what was acknowledged.
 func beVictim(dir string) {
-	e, err := Open(Options{Dir: dir, SegmentBytes: 256 << 10, CheckpointBytes: 128 << 10})
+	n, err := strconv.Atoi(os.Getenv(victimStores))
+	o := Options{Dir: dir}
+	if err != nil {
+		o.SegmentBytes, o.CheckpointBytes = 256<<10, 128<<10
+	}
+	e, err := Open(o)
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
+	}
+	if n > 0 {
+		store(e, n)
 	}
 	var mu sync.Mutex // a line is printed whole
 	for p := range victims {
@@ -51,6 +64,22 @@ func beVictim(dir string) {
 	select {}
 }
 
+// store stores n records of 256 B, each with a change of one of 10,000 keys, says so and waits to be killed.
+func store(e *Engine, n int) {
+	var group sync.WaitGroup
+	for i := range n {
+		group.Add(1)
+		u := storage.Unit{Records: []storage.Record{record(fmt.Sprint("site/", i%1000), 256)},
+			Ops: []storage.Op{put(fmt.Sprint("session/", i%10_000), strings.Repeat("s", 40))}}
+		for e.Submit(0, u, func(message.Position, error) { group.Done() }) != nil {
+			runtime.Gosched()
+		}
+	}
+	group.Wait()
+	fmt.Println("stored")
+	select {}
+}
+
 // TestNothingAcknowledgedIsLostByKill kills a process that publishes, some times over on one directory, and looks at
 // what it left: every record that it printed, in order for each publisher, at most one more for each, and keys that
 // agree with the records.
@@ -64,7 +93,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	dir := t.TempDir()
 	var acked []string
 	for range 5 {
-		acked = append(acked, runVictim(t, dir, 50+random.IntN(1500))...)
+		acked = append(acked, runVictim(t, dir, 50+random.IntN(1500), 0)...)
 		e := open(t, Options{Dir: dir, SegmentBytes: 256 << 10, CheckpointBytes: 128 << 10})
 		checkVictim(t, topics(readAll(t, e, 1<<20)), scanAll(t, e), acked)
 		if t.Failed() {
@@ -74,10 +103,13 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	}
 }
 
-// runVictim kills a victim after it acknowledged n records, and returns what it acknowledged.
-func runVictim(t *testing.T, dir string, n int) (acked []string) {
+// runVictim kills a victim after it printed n lines, and returns all that it printed.
+func runVictim(t testing.TB, dir string, n, stores int) (acked []string) {
 	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), victimDir+"="+dir)
+	if stores > 0 {
+		victim.Env = append(victim.Env, victimStores+"="+strconv.Itoa(stores))
+	}
 	victim.Stderr = os.Stderr
 	out, err := victim.StdoutPipe()
 	if err != nil {
@@ -99,6 +131,24 @@ func runVictim(t *testing.T, dir string, n int) (acked []string) {
 		t.Fatalf("the victim ended by itself after %d records: %v, %q", len(acked), err, acked)
 	}
 	return acked
+}
+
+// BenchmarkOpenAfterKill opens a directory with a million stored records whose process was killed.
+func BenchmarkOpenAfterKill(b *testing.B) {
+	dir := b.TempDir()
+	runVictim(b, dir, 1, 1_000_000)
+	for i := 0; b.Loop(); i++ {
+		e, err := Open(Options{Dir: dir})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if h := e.Health(); i == 0 {
+			b.Logf("%d bytes in %d blocks, %d bytes after the checkpoint", h.LogBytes, h.Blocks, e.position().unkept)
+		}
+		e.Close() // from here on there is nothing to replay: only the first is what the name says
+		b.StartTimer()
+	}
 }
 
 func checkVictim(t *testing.T, got []string, keys map[string]string, acked []string) {

@@ -135,17 +135,52 @@ type place struct {
 	payload []byte
 }
 
-// locate finds the first block with records at or after a sequence that is before the log's end. It goes forward from
-// what is known in growing steps, then halves: a reader that goes on finds the next block with the first look.
+// locate finds the first block with records at or after a sequence that is before the log's end.
 func (e *Engine) locate(sequence uint64) (place, error) {
+	for {
+		first := e.firstOnDisk()
+		found, err := e.search(sequence, first)
+		if errors.Is(err, wal.ErrTrimmed) && e.firstOnDisk() > first {
+			continue // the log on disk was cut meanwhile
+		}
+		return found, err
+	}
+}
+
+func (e *Engine) firstOnDisk() uint64 {
+	if disk := e.disk.Load(); disk != nil {
+		return disk.First()
+	}
+	return 0
+}
+
+// enclose returns points between which locate has to search. Blocks before first are not on disk.
+func (e *Engine) enclose(sequence, first uint64) (low, high point, err error) {
 	e.mu.RLock()
 	low, high, ok := e.index.around(sequence)
 	e.mu.RUnlock()
-	if !ok {
-		return place{}, fmt.Errorf("storage: look for block %d: %w", sequence, wal.ErrTrimmed)
+	if !ok || high.disk < first {
+		return low, high, fmt.Errorf("storage: look for block %d: %w", sequence, wal.ErrTrimmed)
 	}
 	if b := e.cache.get(sequence - 1); b != nil && b.disk > low.disk {
 		low = point{disk: b.disk, after: sequence}
+	}
+	if low.disk+1 < first {
+		oldest, err := e.headerOf(first)
+		if err != nil {
+			return low, high, err
+		}
+		low = point{disk: first - 1, after: min(oldest.header.seq, sequence)}
+	}
+	return low, high, nil
+}
+
+// search goes forward from what is known in growing steps, then halves: a reader that goes on finds the next block with
+// the first look.
+func (e *Engine) search(sequence, first uint64) (place, error) {
+	low, high, err := e.enclose(sequence, first)
+	if err != nil {
+		return place{}, err
 	}
 	found := place{disk: high.disk}
 	for step := uint64(1); high.disk-low.disk > 1; {
@@ -177,7 +212,7 @@ func (e *Engine) locate(sequence uint64) (place, error) {
 		}
 	}
 	e.mu.Lock()
-	e.index.learn(point{disk: found.disk, after: high.after})
+	e.index.learn(high)
 	e.mu.Unlock()
 	return found, nil
 }

@@ -133,8 +133,11 @@ func TestALostStateIsMadeAgainFromTheLog(t *testing.T) {
 }
 
 func TestFilesGoOnceTrimmedAndCheckpointed(t *testing.T) {
-	e := open(t, Options{Dir: t.TempDir(), SegmentBytes: 16 << 10, Sync: SyncKernel})
-	write(t, e, numbered("t", 1000)...)
+	e := open(t, Options{Dir: t.TempDir(), SegmentBytes: 16 << 10, Sync: SyncKernel, CacheBytes: 1})
+	for _, topic := range numbered("t", 1000) {
+		write(t, e, topic)
+		mustCommit(t, e, storage.Unit{Ops: []storage.Op{put("k", topic)}})
+	}
 	before := len(e.disk.Load().Segments())
 	for _, c := range []struct {
 		trim uint64
@@ -148,6 +151,14 @@ func TestFilesGoOnceTrimmedAndCheckpointed(t *testing.T) {
 		}
 		if n := len(e.disk.Load().Segments()); n > c.most || n < c.most-3 {
 			t.Errorf("trimmed before block %d, %d of %d segments are left, not about %d", c.trim, n, before, c.most)
+		}
+		first := e.firstOnDisk()
+		oldest, err := e.headerOf(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err := e.locate(oldest.header.seq); oldest.header.seq < 1001 && (err != nil || at.disk > first+1) {
+			t.Errorf("block %d is at %+v on a disk that begins with %d, %v", oldest.header.seq, at, first, err)
 		}
 		if got := len(readAll(t, e, 1<<16)); got != 1001-max(1, int(c.trim)) {
 			t.Errorf("trimmed before block %d, %d records are left", c.trim, got)

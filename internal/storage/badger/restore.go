@@ -155,7 +155,7 @@ func (r *restorer) flush(m meta) error {
 	return r.state.apply(keys, m)
 }
 
-// block appends a block. Its checkpoint is that of another directory: here nothing was synced yet.
+// block appends a block.
 func (r *restorer) block(body []byte) error {
 	h, err := parseHeader(body)
 	if err == nil {
@@ -164,8 +164,6 @@ func (r *restorer) block(body []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
-	h.checkpoint = 0
-	h.put(body)
 	r.blocks++
 	if _, err := r.disk.Append(body); err != nil {
 		if errors.Is(err, wal.ErrNoSpace) {
