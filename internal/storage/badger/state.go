@@ -59,6 +59,9 @@ type state struct {
 }
 
 func openState(dir string, log *slog.Logger) (*state, error) {
+	if err := removeStubs(dir); err != nil {
+		return nil, err
+	}
 	options := badgerdb.DefaultOptions(dir).
 		WithLogger(stateLogger{log}).
 		WithMetricsEnabled(false).
@@ -78,6 +81,28 @@ func openState(dir string, log *slog.Logger) (*state, error) {
 		return nil, fmt.Errorf("storage: open the state in %s: %w", dir, err)
 	}
 	return &state{db: db, dir: dir}, nil
+}
+
+// removeStubs removes the empty file that a process leaves which was killed between making a memtable or value log and
+// giving it its size. Badger takes it for one that it has just made, and does not open.
+func removeStubs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("storage: look into the state: %w", err)
+	}
+	for _, entry := range entries {
+		if ext := filepath.Ext(entry.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := entry.Info()
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(filepath.Join(dir, entry.Name()))
+		}
+		if err != nil {
+			return fmt.Errorf("storage: remove an unfinished file of the state: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *state) close() error {
