@@ -96,6 +96,21 @@ func TestRestoreOfWhatHasNoRecords(t *testing.T) {
 	}
 }
 
+// TestASnapshotHasWhatTheStateLacks keeps the applier from applying, with no record in the log.
+func TestASnapshotHasWhatTheStateLacks(t *testing.T) {
+	e := open(t, Options{Dir: t.TempDir()})
+	mustCommit(t, e, storage.Unit{Ops: []storage.Op{put("old", "v")}})
+	e.applying.Lock()
+	for i := range 3 {
+		mustCommit(t, e, storage.Unit{Ops: []storage.Op{put(fmt.Sprint("k/", i), "v")}})
+	}
+	stream, want := snapshotOf(t, e), scanAll(t, e)
+	e.applying.Unlock()
+	if got := scanAll(t, restored(t, stream)); len(want) != 4 || !maps.Equal(got, want) {
+		t.Errorf("keys %v became %v", want, got)
+	}
+}
+
 // TestASnapshotIsOfOneMoment takes snapshots while pairs of a record and a key are written: they must agree.
 func TestASnapshotIsOfOneMoment(t *testing.T) {
 	e := open(t, Options{Dir: t.TempDir(), Sync: SyncKernel, SegmentBytes: 64 << 10, CheckpointBytes: 32 << 10})
