@@ -51,7 +51,7 @@ type client struct {
 
 	will      *will     // waits for its delay
 	willDue   time.Time // of a will that was restored
-	leftAt    time.Time // of a session that was restored
+	leftAt    time.Time // when the last connection ended; zero: it has not
 	willTimer timer
 	endTimer  timer
 

@@ -215,13 +215,19 @@ func (g *group) snapshot() storage.Op {
 }
 
 // sessionOps keep what CONNECT and the end of a connection change. The caller holds c.mu.
-func (c *client) sessionOps(connected bool, w *will, due time.Time) []storage.Op {
+func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []storage.Op) {
 	if !c.broker.keeps || !c.durable.Load() && w == nil {
 		return nil
 	}
-	s := &state.Session{ClientID: c.id, Incarnation: c.incarnation, ExpirySeconds: c.expiry, Connected: connected}
-	if !connected {
-		s.LeftAt = time.Now()
+	s := &state.Session{ClientID: c.id, Incarnation: c.incarnation, ExpirySeconds: c.expiry, Unsettled: connected}
+	if connected {
+		c.leftAt = time.Time{}
+	} else {
+		if c.leftAt.IsZero() {
+			c.leftAt = time.Now()
+		}
+		s.LeftAt = c.leftAt
+		ops, s.Unsettled = c.lastSent()
 	}
 	if w != nil {
 		m := w.message
@@ -229,7 +235,23 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) []storage.Op
 		s.WillDue = due
 	}
 	c.stored = true
-	return []storage.Op{state.PutSession(s)}
+	return append(ops, state.PutSession(s))
+}
+
+// lastSent keeps what was sent over a connection that has ended; mayRepeat is true if a restart could still repeat what
+// was sent before. A group's members are kept along with the group only, since what they had may be its own again. The
+// caller holds c.mu.
+func (c *client) lastSent() (ops []storage.Op, mayRepeat bool) {
+	if !c.durable.Load() {
+		return nil, false
+	}
+	if c.dirty && c.asleep == nil {
+		if len(c.groups) > 0 {
+			return nil, true
+		}
+		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
+	}
+	return ops, c.placeLocked(c.broker.router.Begun()).Less(c.mayRepeat)
 }
 
 // keepReleases has the state kept in which the client's PUBREC packets are known, and sends the PUBREL packets after

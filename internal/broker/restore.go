@@ -34,6 +34,8 @@ type restorer struct {
 	now     time.Time
 	end     message.Position // of the log
 	clients map[state.Owner]*client
+	places  map[groupKey]message.Position // where groups read on
+	members []func()                      // to join them
 }
 
 // restore brings back sessions, subscriptions, retained and delayed messages and groups. What was connected at the end
@@ -42,7 +44,7 @@ func (b *Broker) restore() error {
 	if !b.keeps {
 		return nil
 	}
-	r := &restorer{b: b, now: time.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client)}
+	r := &restorer{b: b, now: time.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]message.Position)}
 	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.subscriptions, r.groups, r.delayed} {
 		if err := step(); err != nil {
 			return err
@@ -107,8 +109,8 @@ func (r *restorer) sessions() error {
 		c := r.b.newClient(s.ClientID, s.ExpirySeconds > 0)
 		c.incarnation, c.expiry, c.stored = s.Incarnation, s.ExpirySeconds, true
 		c.leftAt = s.LeftAt
-		if s.Connected {
-			c.leftAt, c.mayRepeat = r.now, r.end
+		if s.Unsettled {
+			c.mayRepeat = r.end
 		}
 		if s.Will != nil {
 			c.will = &will{message: *s.Will.Message, expires: s.Will.Expires, expiry: s.Will.Expiry, delaySeconds: s.Will.DelaySeconds}
@@ -192,32 +194,63 @@ func (r *restorer) subscriptions() error {
 				r.b.exclusive.take(s.Filter, c)
 			}
 		}
-		c.enter(sub, versions, s.Share)
+		if s.Share == "" {
+			c.enter(sub, versions, "")
+		} else {
+			r.share(c, sub, versions, s.Share)
+		}
 		return nil
 	})
 }
 
+// share has a member join its group once the group's place is known: that of its oldest subscription, unless a later one
+// was kept. A group reads on as soon as it has a durable member.
+func (r *restorer) share(c *client, sub *subscription, versions *session.Subscription, name string) {
+	oldest := versions
+	for oldest.Prev != nil {
+		oldest = oldest.Prev
+	}
+	key := groupKey{name, sub.filter}
+	if place, ok := r.places[key]; !ok || oldest.From.Less(place) {
+		r.places[key] = oldest.From
+	}
+	r.members = append(r.members, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.enter(sub, versions, name)
+	})
+}
+
 func (r *restorer) groups() error {
-	return r.scan(state.Groups, func(kv storage.KV) error {
+	var kept []*state.Group
+	err := r.scan(state.Groups, func(kv storage.KV) error {
 		s, err := state.DecodeGroup(kv)
-		if err != nil {
-			return err
+		if err == nil {
+			kept = append(kept, s)
+			r.places[groupKey{s.Name, s.Filter}] = s.Next
 		}
+		return err
+	})
+	r.b.groups.places = r.places
+	for _, join := range r.members {
+		join()
+	}
+	r.b.groups.places = nil
+	for _, s := range kept {
 		g := r.b.groups.find(s.Name, s.Filter)
 		if g == nil {
-			return nil
+			continue
 		}
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.cursor = cursor{next: s.Next}
-		g.lagging.Store(true)
 		for i := range s.Returned {
 			if m := s.Returned[i].Body; m != nil {
 				g.returned = append(g.returned, session.Delivery{Message: m, QoS: s.Returned[i].QoS, Group: g})
 			}
 		}
-		return nil
-	})
+		g.lagging.Store(true)
+		g.mu.Unlock()
+	}
+	return err
 }
 
 func (r *restorer) delayed() error {
@@ -236,7 +269,12 @@ func (r *restorer) settle() {
 	for _, c := range r.clients {
 		w := c.will
 		c.will = nil
+		connected := c.leftAt.IsZero()
+		if connected {
+			c.leftAt = r.now
+		}
 		switch {
+		case w == nil && !connected: // all that there is to keep is kept
 		case w == nil:
 			r.b.leave(c, nil)
 		case c.willDue.IsZero(): // it was connected

@@ -16,8 +16,8 @@ type Session struct {
 	ClientID      string
 	Incarnation   uint64
 	ExpirySeconds uint32
-	Connected     bool      // it had a connection when this was written: at the next start it lost it
-	LeftAt        time.Time // when it lost its last connection
+	Unsettled     bool      // more may have been sent to it than its snapshot says
+	LeftAt        time.Time // when it lost its last connection; zero: it has one, which it loses at the next start at the latest
 	Will          *Will     // nil: none
 	WillDue       time.Time // of a will that waits for its delay
 }
@@ -37,7 +37,7 @@ func PutSession(s *Session) storage.Op {
 	w := newWriter()
 	w.uint(s.Incarnation)
 	w.uint(uint64(s.ExpirySeconds))
-	w.bool(s.Connected)
+	w.bool(s.Unsettled)
 	w.time(s.LeftAt)
 	w.bool(s.Will != nil)
 	if s.Will != nil {
@@ -56,7 +56,7 @@ func DeleteSession(clientID string) storage.Op { return Delete(sessionKey(client
 // DecodeSession reads an entry of Sessions.
 func DecodeSession(kv storage.KV) (*Session, error) {
 	r := newReader(kv.Value)
-	s := &Session{ClientID: string(kv.Key[1:]), Incarnation: r.uint(), ExpirySeconds: uint32(r.below(1 << 32)), Connected: r.bool(), LeftAt: r.time()}
+	s := &Session{ClientID: string(kv.Key[1:]), Incarnation: r.uint(), ExpirySeconds: uint32(r.below(1 << 32)), Unsettled: r.bool(), LeftAt: r.time()}
 	if r.bool() {
 		s.Will = &Will{Message: r.message(), Expires: r.bool(), Expiry: time.Duration(r.uint()), DelaySeconds: uint32(r.below(1 << 32))}
 		s.WillDue = r.time()

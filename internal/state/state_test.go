@@ -28,7 +28,7 @@ func samples() []storage.Op {
 	versions := session.NewSubscription(mqtt.FilterOptions{Filter: "a/#", QoS: 1, RetainAsPublished: true}, 9, nil).
 		Committed(message.Position{Block: 3, Index: 2}).End().Committed(message.Position{Block: 5})
 	return []storage.Op{
-		PutSession(&Session{ClientID: "c", Incarnation: 4, ExpirySeconds: 60, Connected: true}),
+		PutSession(&Session{ClientID: "c", Incarnation: 4, ExpirySeconds: 60, Unsettled: true}),
 		PutSession(&Session{ClientID: "c", LeftAt: when, Will: &Will{Message: body, Expires: true, Expiry: time.Minute, DelaySeconds: 3}, WillDue: when}),
 		PutSubscription(owner, &Subscription{Key: "$share/g/a/#", Filter: "a/#", Share: "g", Versions: versions}, message.Position{}),
 		PutSnapshot(owner, &Snapshot{
