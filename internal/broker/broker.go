@@ -63,6 +63,7 @@ type Broker struct {
 	trimBytes     int64 // size of the log below which it is left alone
 	parkBytes     int64 // and beyond which sleeping sessions are parked
 	parking       atomic.Bool
+	restored      atomic.Bool // all readers of the log are known: it may be trimmed
 	keeper        keeper
 	seq           atomic.Uint64
 	incarnation   atomic.Uint64
@@ -131,6 +132,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	if err := b.restore(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restoring sessions: %w", err), b.Stop(b.ctx))
 	}
+	b.restored.Store(true)
 	b.startKeeper()
 	return b, nil
 }

@@ -48,7 +48,7 @@ const trimBytes = 1 << 20
 // trim lets the log forget what every reader has passed.
 func (b *Broker) trim() {
 	h := b.engine.Health()
-	if h.LogBytes < b.trimBytes {
+	if h.LogBytes < b.trimBytes || !b.restored.Load() {
 		return
 	}
 	begun := b.router.Begun()

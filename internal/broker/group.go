@@ -21,6 +21,7 @@ type groups struct {
 	broker *Broker
 	mu     sync.Mutex
 	byKey  map[groupKey]*group
+	places map[groupKey]message.Position // where groups read on that are being restored; nil otherwise
 }
 
 type groupKey struct{ name, filter string }
@@ -126,6 +127,9 @@ func (g *group) refresh() {
 	})
 	if durable && !g.durable.Load() { // from here on its place in the log counts
 		g.cursor = cursor{next: g.broker.logEnd()}
+		if place, ok := g.broker.groups.places[g.key]; ok {
+			g.cursor.next = place
+		}
 		g.lagging.Store(true)
 		g.durable.Store(true)
 		g.dirtied()
