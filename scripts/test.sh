@@ -85,6 +85,7 @@ tests "go test -race" go test -race -timeout 10m -v ./...
 if $e2e; then
   step "install clients" bash scripts/e2e/install.sh
   tests "real clients" go test -tags e2e -count 1 -timeout 5m -v ./scripts/e2e
+  tests "crashes" go test -tags e2e -count 1 -timeout 10m -v ./scripts/crash
 fi
 
 if $all; then

@@ -12,7 +12,7 @@
 //   - no session, and no subscription, was forgotten.
 //
 // A run is as long as BARID_CRASH_SECONDS says, or a few seconds. BARID_CRASH_SEED repeats the choices of an earlier run,
-// though not its timing.
+// though not its timing. BARID_CRASH_GROUPS=1 adds a shared subscription with durable members.
 package crash
 
 import (

@@ -22,7 +22,8 @@ type history struct {
 	delivered, repeated, twiceInGroup atomic.Int64
 
 	mu     sync.Mutex
-	broken []string // promises, the first of them
+	broken []string       // promises, the first of each kind
+	kinds  map[string]int // how many there are of each
 	count  int
 }
 
@@ -39,7 +40,11 @@ type source struct {
 func (h *history) fail(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.count++; h.count <= 20 {
+	if h.kinds == nil {
+		h.kinds = make(map[string]int)
+	}
+	h.count++
+	if h.kinds[format]++; h.kinds[format] <= 5 {
 		h.broken = append(h.broken, fmt.Sprintf(format, args...))
 	}
 }
@@ -99,8 +104,8 @@ func (h *history) identify(pk *mqtt.Publish) (s *source, seq int, ok bool) {
 	return nil, 0, false
 }
 
-// view is what one subscriber got, or one group. A subscription is the promise of all messages from those sent after its
-// SUBACK to those acknowledged before UNSUBSCRIBE.
+// view is what one subscriber got, or one group. A subscription is the promise of all messages that are sent after its
+// SUBACK, as long as it is kept.
 type view struct {
 	name    string
 	qos     mqtt.QoS
@@ -116,11 +121,8 @@ type track struct {
 	got    []uint64        // a bit a message
 	newest [topicsEach]int // by topic, of the subscription that holds; -1: none
 	open   int             // first message of the subscription that holds; -1: none does
-	closed []span          // promises of subscriptions that ended
 	whole  int             // of the promised ones, those below are known to have come
 }
-
-type span struct{ from, until int }
 
 func (h *history) newView(name string, qos mqtt.QoS) *view {
 	v := &view{name: name, qos: qos, topic: -1, history: h, tracks: make([]track, len(h.sources))}
@@ -142,16 +144,12 @@ func (v *view) begin() {
 	}
 }
 
-// end notes that the subscription is about to be given up.
+// end notes that the subscription, or the session, is about to be given up: what waits in it may come or not.
 func (v *view) end() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range v.tracks {
-		t := &v.tracks[i]
-		if until := int(v.history.sources[i].acked.Load()); t.open >= 0 && t.open < until {
-			t.closed = append(t.closed, span{t.open, until})
-		}
-		t.open = -1
+		v.tracks[i].open = -1
 	}
 }
 
@@ -211,18 +209,6 @@ func (t *track) add(seq int) {
 	t.got[seq/64] |= 1 << (seq % 64)
 }
 
-func (t *track) promised(seq int) bool {
-	if t.open >= 0 && seq >= t.open {
-		return true
-	}
-	for _, c := range t.closed {
-		if c.from <= seq && seq < c.until {
-			return true
-		}
-	}
-	return false
-}
-
 // missing lists the first few of the acknowledged messages that should have come and did not; n is how many there are.
 func (v *view) missing() (n int, first string) {
 	v.mu.Lock()
@@ -233,7 +219,7 @@ func (v *view) missing() (n int, first string) {
 			continue
 		}
 		for seq := t.whole; seq < int(s.acked.Load()); seq++ {
-			if t.has(seq) || v.topic >= 0 && seq%topicsEach != v.topic || !t.promised(seq) {
+			if t.has(seq) || v.topic >= 0 && seq%topicsEach != v.topic || t.open < 0 || seq < t.open {
 				if t.whole == seq { // no later subscription will promise it
 					t.whole++
 				}

@@ -10,9 +10,6 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// retainedLimit is how long a new subscription may wait for the retained messages.
-const retainedLimit = 10 * time.Second
-
 // expectation is what may be retained in one topic: a message from the last acknowledged one on, or nothing if one of
 // those removes it.
 type expectation struct {
@@ -57,7 +54,7 @@ func (e *expectation) mayBeNone() bool {
 // checkRetained has a new client look at the retained messages, and wait for more than there should be.
 func (w *world) checkRetained(more time.Duration) {
 	all := w.expectations()
-	cn, _, err := w.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "probe", CleanStart: true}, retainedLimit)
+	cn, _, err := w.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "probe", CleanStart: true}, w.patience)
 	if err != nil {
 		w.history.fail("looking at the retained messages: %v", err)
 		return
