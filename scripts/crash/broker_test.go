@@ -110,7 +110,7 @@ func (b *broker) stop(limit time.Duration) error {
 	case <-b.done:
 		b.stops++
 		if b.err != nil {
-			return fmt.Errorf("the broker was stopped and ended with: %w", b.err)
+			return errors.Join(fmt.Errorf("the broker was stopped and ended with: %w", b.err), b.forget())
 		}
 		return b.forget()
 	case <-time.After(limit):
@@ -132,7 +132,7 @@ func (b *broker) forget() error {
 	b.text.Reset()
 	var err error
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, "level=") {
+		if strings.Contains(line, "level=") || strings.HasPrefix(line, "barid ") {
 			b.before = append(b.before, line)
 		}
 		if strings.Contains(line, "level=ERROR") {
