@@ -89,18 +89,18 @@ func TestBackupUnderLoad(t *testing.T) {
 		name, file string
 		before     [loaders]int64
 	}
-	make := func(name string) backup {
+	backUp := func(name string) backup {
 		t.Helper()
 		x := backup{name, filepath.Join(t.TempDir(), "backup"), l.now()}
 		run(t, "barid", "backup", x.file, "--set", "data_dir="+b.dataDir)
 		return x
 	}
-	running := make("while it ran")
+	running := backUp("while it ran")
 	l.waitFor(t, 50)
 	check(t, "killing", b.cmd.Process.Kill())
 	<-b.done
 	l.wg.Wait()
-	killed := make("after it was killed")
+	killed := backUp("after it was killed")
 
 	for _, x := range []backup{running, killed} {
 		t.Run(x.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestBackupUnderLoad(t *testing.T) {
 			restored, err := startBroker(dir)
 			check(t, "starting on what was restored", err)
 			defer func() { check(t, "stopping", restored.stop()) }()
-			received := receiving(1 << 16)
+			received := make(chan *paho.Publish, 1<<16)
 			c := away(restored, received)
 			if !c.connack.SessionPresent {
 				t.Fatal("the session is gone")
@@ -119,8 +119,6 @@ func TestBackupUnderLoad(t *testing.T) {
 		})
 	}
 }
-
-func receiving(n int) chan *paho.Publish { return make(chan *paho.Publish, n) }
 
 // wantNumbers waits for all numbers below before, of each client in order.
 func wantNumbers(t *testing.T, received <-chan *paho.Publish, before [loaders]int64) {
