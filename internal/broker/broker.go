@@ -48,6 +48,7 @@ type Broker struct {
 	authorizer    auth.Authorizer
 	methods       map[string]auth.Method
 	flusher       *conn.Flusher
+	loop          *conn.Loop // set by Start; nil: connections have a goroutine each
 	keepAlive     *conn.KeepAlive
 	timers        *timers
 	entries       entryPool
@@ -181,6 +182,9 @@ func (b *Broker) Stop(ctx context.Context) error {
 	err = errors.Join(err, b.engine.Close())
 	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one
 	b.router.Close()
+	if b.loop != nil {
+		b.loop.Stop()
+	}
 	b.flusher.Stop()
 	return err
 }

@@ -66,6 +66,11 @@ func (b *Broker) Start() error {
 		}
 		s.open = l
 	}
+	loop, err := conn.NewLoop(b.metrics)
+	if err != nil {
+		return errors.Join(err, b.closeListeners())
+	}
+	b.loop = loop
 	b.openAdmin()
 	for _, s := range b.listeners {
 		b.wg.Go(func() {
@@ -137,7 +142,7 @@ func (b *Broker) Serve(nc net.Conn, listenerName string) error {
 	return nil
 }
 
-// serve starts the goroutine of a connection.
+// serve starts a connection.
 func (b *Broker) serve(socket conn.Socket, s *listenerState) {
 	k := &connecting{broker: b, listener: s, net: socket.Conn}
 	c := conn.New(&s.conn, k, conn.Info{Listener: s.name, RemoteAddr: socket.Conn.RemoteAddr()})
@@ -150,11 +155,12 @@ func (b *Broker) serve(socket conn.Socket, s *listenerState) {
 	}
 	b.conns[c] = struct{}{}
 	b.metrics.Sockets.Inc()
-	run := conn.Drive(c, socket)
-	b.wg.Go(func() {
-		run()
+	socket.Loop = b.loop
+	b.wg.Add(1)
+	conn.Drive(c, socket)(func() {
 		b.mu.Lock()
 		delete(b.conns, c)
 		b.mu.Unlock()
+		b.wg.Done()
 	})
 }

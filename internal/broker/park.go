@@ -166,13 +166,18 @@ func (p *pass) flush() error {
 	return nil
 }
 
-// commitOps commits ops and waits for that. It is for workers.
+// commitOps commits ops and waits for that, or for the broker's end. It is for workers.
 func (b *Broker) commitOps(ops []storage.Op) error {
 	done := make(chan error, 1)
 	if err := b.submit(storage.Unit{Ops: ops}, func(_ message.Position, err error) { done <- err }); err != nil {
 		return err
 	}
-	return <-done
+	select {
+	case err := <-done:
+		return err
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	}
 }
 
 // finish moves a session's place to the end of the pass, unless it was resumed meanwhile: then it reads the log itself.

@@ -34,18 +34,29 @@ type Socket struct {
 	Below      syscall.RawConn
 	ReadNow    func([]byte) (int, error)
 	WouldBlock error
+	// Loop, if not nil, waits for Bare, so that an idle connection needs no goroutine.
+	Loop *Loop
 }
 
-// Drive gives a connection the driver that has a goroutine for it: run, which returns when the connection is over and
-// nothing of it runs any more.
-func Drive(c *Conn, s Socket) (run func()) {
-	d := &driver{c: c, nc: s.Conn, raw: s.Bare, socket: s, resumed: make(chan struct{}, 1)}
+// Drive gives a connection its driver: start starts it, and calls over when the connection has ended and nothing of it
+// runs any more.
+func Drive(c *Conn, s Socket) (start func(over func())) {
+	d := &driver{c: c, nc: s.Conn, raw: s.Bare, socket: s, resumed: make(chan struct{}, 1), fd: -1}
 	c.Drive(d, d.wake)
-	return d.run
+	return func(over func()) {
+		d.ended = over
+		if !d.park() {
+			go d.run(Hungry, nil)
+		}
+	}
 }
 
-func (d *driver) run() {
-	d.read()
+// run feeds the connection, from the state in which it was left or with the error that it met, until the loop takes it
+// or it ends.
+func (d *driver) run(s Status, err error) {
+	if d.read(s, err) {
+		return // parked
+	}
 	d.c.Close(0, "")
 	d.linger()
 	_ = d.nc.Close()
@@ -54,6 +65,27 @@ func (d *driver) run() {
 	d.over = true
 	d.mu.Unlock()
 	d.writers.Wait()
+	d.ended()
+}
+
+// park gives the connection to the loop, if there is one and it only waits for input. The caller does nothing with it
+// after that.
+func (d *driver) park() bool {
+	if d.raw == nil || d.socket.Loop == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.c.IsClosing() || d.c.ending.Load() != nil {
+		return false
+	}
+	if d.fd < 0 {
+		if err := d.raw.Control(func(fd uintptr) { d.fd = int(fd) }); err != nil {
+			return false
+		}
+	}
+	d.parked = d.socket.Loop.add(d, d.fd)
+	return d.parked
 }
 
 type driver struct {
@@ -64,6 +96,9 @@ type driver struct {
 	mu      sync.Mutex // guards over and last, and keeps writers from growing once over is set
 	over    bool
 	last    bool // what is read is the last input, and deadlines are the reader's to set
+	parked  bool // the loop may have it
+	fd      int  // of the kernel's socket; -1: not known
+	ended   func()
 	writers sync.WaitGroup
 	socket  Socket
 	small   []byte // for connections without a kernel's socket, which cannot wait without a buffer
@@ -87,10 +122,14 @@ func (d *driver) wake() {
 	if closing || !d.last {
 		_ = d.nc.SetReadDeadline(time.Unix(1, 0))
 	}
+	if d.parked {
+		d.parked = false
+		d.socket.Loop.eject(d)
+	}
 }
 
-// read feeds the connection until it takes nothing more.
-func (d *driver) read() {
+// read feeds the connection, which is in state s or met err, until it takes nothing more or is parked.
+func (d *driver) read(s Status, err error) (parked bool) {
 	b := NewBatch()
 	m := d.c.opts.Metrics
 	feed := func(data []byte) Status {
@@ -99,8 +138,13 @@ func (d *driver) read() {
 		b.Flush(m)
 		return s
 	}
-	for {
-		s, err := d.readOnce(feed)
+	for begun := s != Hungry || err != nil; ; begun = false {
+		if !begun {
+			if d.park() {
+				return true
+			}
+			s, err = d.readOnce(feed)
+		}
 		for err == nil && s == Suspended && d.c.ending.Load() == nil {
 			if d.c.IsSuspended() {
 				<-d.resumed
@@ -110,14 +154,14 @@ func (d *driver) read() {
 		if end := d.c.ending.Load(); end != nil && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 			d.readLast(feed, s)
 			d.c.Close(end.code, end.reason)
-			return
+			return false
 		}
 		if err != nil {
 			d.gone = !errors.Is(err, os.ErrDeadlineExceeded)
-			return
+			return false
 		}
 		if s == Closed {
-			return
+			return false
 		}
 	}
 }

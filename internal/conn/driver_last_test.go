@@ -22,9 +22,9 @@ func drive(t *testing.T) (c *Conn, r *recorder, client net.Conn, stop func()) {
 	r = &recorder{}
 	c = New(o, handler{r}, Info{})
 	r.conn = c
-	run := Drive(c, Socket{Conn: server})
+	start := Drive(c, Socket{Conn: server})
 	done := make(chan struct{})
-	go func() { defer close(done); run() }()
+	start(func() { close(done) })
 	say(t, client, &mqtt.Connect{Version: mqtt.V5, ClientID: "c"})
 	synctest.Wait()
 	return c, r, client, func() {

@@ -112,11 +112,8 @@ func TestKeepAliveEndsAClientThatDoesNotRead(t *testing.T) {
 			c := New(o, handler{r}, Info{})
 			r.conn = c
 			done := make(chan struct{})
-			run := Drive(c, Socket{Conn: server})
-			go func() {
-				defer close(done)
-				run()
-			}()
+			start := Drive(c, Socket{Conn: server})
+			start(func() { close(done) })
 			_, _ = client.Write(stream(t, mqtt.V5, &mqtt.Connect{Version: mqtt.V5, ClientID: "c", KeepAlive: 2}))
 			go func() { _, _ = client.Write(bytes.Repeat([]byte{0xC0, 0}, 400_000)) }()
 			if reads {
