@@ -187,7 +187,7 @@ func (l *Loop) dismiss() (stopped bool) {
 	l.mu.Lock()
 	queue := l.queue
 	l.queue, l.woken = nil, false
-	stopped = l.stopped && len(queue) == 0
+	stopped = l.stopped
 	l.mu.Unlock()
 	for _, d := range queue {
 		l.hand(d, Hungry, nil)
