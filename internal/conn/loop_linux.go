@@ -11,6 +11,10 @@ import (
 	"github.com/barid-mqtt/barid/internal/metrics"
 )
 
+// epollEvents are told once, when they happen (EPOLLET, 1<<31): with the other mode a socket keeps the place in the
+// kernel's list that it had the last time.
+const epollEvents = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31
+
 // loopEvents is how many events a loop takes at a time.
 const loopEvents = 256
 
@@ -83,7 +87,7 @@ func (l *Loop) wake() {
 }
 
 func (l *Loop) watch(fd int) error {
-	return syscall.EpollCtl(l.epfd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)})
+	return syscall.EpollCtl(l.epfd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: epollEvents, Fd: int32(fd)})
 }
 
 // add takes a connection in that only waits for input.
@@ -126,22 +130,29 @@ func (l *Loop) run() {
 	b := NewBatch()
 	buf := make([]byte, readBytes)
 	events := make([]syscall.EpollEvent, loopEvents)
+	var more, again []int32 // sockets that may have more to read than was read
 	for {
 		n := 0
 		err := l.raw.Read(func(fd uintptr) bool {
 			var err error
 			n, err = syscall.EpollWait(int(fd), events, 0)
-			return n != 0 && err != syscall.EINTR
+			return (n != 0 || len(more) > 0) && err != syscall.EINTR
 		})
 		if err != nil {
 			return
 		}
 		b.Now = time.Now()
-		for i := range max(n, 0) {
-			if int(events[i].Fd) == l.wakeR {
-				_, _ = syscall.Read(l.wakeR, buf[:16])
-			} else {
-				l.serve(b, events[i].Fd, buf)
+		again, more = more, again[:0]
+		for _, fd := range again {
+			if l.serve(b, fd, buf, false) {
+				more = append(more, fd)
+			}
+		}
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == l.wakeR {
+				_, _ = syscall.Read(l.wakeR, buf)
+			} else if l.serve(b, e.Fd, buf, e.Events&^syscall.EPOLLIN != 0) {
+				more = append(more, e.Fd)
 			}
 		}
 		b.Flush(l.metrics)
@@ -151,28 +162,31 @@ func (l *Loop) run() {
 	}
 }
 
-// serve reads what one connection's client sent, and feeds it.
-func (l *Loop) serve(b *Batch, fd int32, buf []byte) {
+// serve reads what one connection's client sent, and feeds it. It reports whether there may be more: a full buffer, or,
+// where that is known to come, the end.
+func (l *Loop) serve(b *Batch, fd int32, buf []byte, ends bool) (more bool) {
 	l.mu.Lock()
 	d := l.drivers[fd]
 	l.mu.Unlock()
 	if d == nil {
-		return
+		return false
 	}
 	n, err := readFD(uintptr(fd), buf)
 	switch {
 	case err == syscall.EAGAIN:
-		return
+		return false
 	case err == nil && n == 0:
 		err = io.EOF
 	}
 	if err != nil {
 		l.hand(d, Hungry, err)
-		return
+		return false
 	}
 	if s := d.c.Feed(b, buf[:n]); s != Hungry || d.c.ending.Load() != nil {
 		l.hand(d, s, nil)
+		return false
 	}
+	return ends || n == len(buf)
 }
 
 // hand gives a connection to a goroutine.
