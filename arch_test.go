@@ -60,6 +60,7 @@ internal/cli                 < mqtt internal/admin internal/config internal/brok
 internal/storage/storagetest < internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <
 scripts/e2e                  <
+scripts/crash                < mqtt
 `
 
 // testModules are the third-party modules that any test may use, over what its package may.
