@@ -15,7 +15,7 @@ const (
 	writeBytes     = 64 << 10 // at a time, so that a slow reader is seen to read
 	smallReadBytes = 2 << 10
 	lingerTimeout  = 2 * time.Second // for a client to read our last words and close
-	lastWrites     = 5 * time.Second // for what is to be written when the connection ends
+	lastWrites     = 3 * time.Second // for what is to be written when the connection ends
 	lingerBytes    = 16 * readBytes  // of what a client still sends, read and thrown away
 	lastReads      = time.Second     // for the input that a connection is closed after
 	lastReadBytes  = 16 * readBytes  // of it
