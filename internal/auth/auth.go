@@ -11,8 +11,8 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// Request is what a client said of itself in CONNECT, and where it came from. Password and AuthData are the caller's;
-// whoever wants to keep them copies them.
+// Request is what a client said of itself in CONNECT, and where it came from. Password is the caller's;
+// whoever wants to keep it copies it.
 type Request struct {
 	ClientID    string
 	Username    string

@@ -34,7 +34,7 @@ type link struct {
 	ended     func() // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
 }
 
-// wait is a reason to handle a PUBLISH again later.
+// busyRetry is how long to wait before the engine, which was busy, is asked again.
 const busyRetry = 5 * time.Millisecond
 
 // Publish implements conn.Port.
