@@ -125,12 +125,18 @@ func (l *Loop) eject(d *driver) {
 	l.wake()
 }
 
+// unread is a socket that may have more to read than was read. ends: its end was told, and is not told again.
+type unread struct {
+	fd   int32
+	ends bool
+}
+
 // run handles events, one flush for all that a round brings.
 func (l *Loop) run() {
 	b := NewBatch()
 	buf := make([]byte, readBytes)
 	events := make([]syscall.EpollEvent, loopEvents)
-	var more, again []int32 // sockets that may have more to read than was read
+	var more, again []unread
 	for {
 		n := 0
 		err := l.raw.Read(func(fd uintptr) bool {
@@ -143,16 +149,16 @@ func (l *Loop) run() {
 		}
 		b.Now = time.Now()
 		again, more = more, again[:0]
-		for _, fd := range again {
-			if l.serve(b, fd, buf, false) {
-				more = append(more, fd)
+		for _, u := range again {
+			if l.serve(b, u.fd, buf, u.ends) {
+				more = append(more, u)
 			}
 		}
 		for _, e := range events[:max(n, 0)] {
 			if int(e.Fd) == l.wakeR {
 				_, _ = syscall.Read(l.wakeR, buf)
-			} else if l.serve(b, e.Fd, buf, e.Events&^syscall.EPOLLIN != 0) {
-				more = append(more, e.Fd)
+			} else if ends := e.Events&^syscall.EPOLLIN != 0; l.serve(b, e.Fd, buf, ends) {
+				more = append(more, unread{e.Fd, ends})
 			}
 		}
 		b.Flush(l.metrics)

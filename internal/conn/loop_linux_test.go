@@ -1,7 +1,10 @@
 package conn
 
 import (
+	"bytes"
+	"errors"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -74,6 +77,7 @@ func looped(t *testing.T, n int) (j *journal, clients []net.Conn, end func()) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = server.(*net.TCPConn).SetReadBuffer(1 << 20) // so that much can wait to be read
 		raw, err := server.(syscall.Conn).SyscallConn()
 		if err != nil {
 			t.Fatal(err)
@@ -99,6 +103,29 @@ func looped(t *testing.T, n int) (j *journal, clients []net.Conn, end func()) {
 		l.Stop()
 		f.Stop()
 		_ = ln.Close()
+	}
+}
+
+func TestALoopReadsToTheEndOfWhatAClientSentBeforeItLeft(t *testing.T) {
+	j, clients, end := looped(t, 2)
+	defer end()
+	packet := stream(t, mqtt.V5, &mqtt.Publish{Topic: []byte("t"), Payload: make([]byte, 1000)})
+	j.mu.Lock() // the loop stands still in the first client's handler, and is told of data and end at once
+	if _, err := clients[0].Write(packet); err != nil {
+		t.Fatal(err)
+	}
+	const n = 100 // more than is read at a time, and no multiple of that
+	if _, err := clients[1].Write(bytes.Repeat(packet, n)); err != nil {
+		t.Fatal(err)
+	}
+	_ = clients[1].(*net.TCPConn).CloseWrite()
+	j.mu.Unlock()
+	for range n + 1 {
+		<-j.got
+	}
+	_ = clients[1].SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := clients[1].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection was not closed: %v", err)
 	}
 }
 
