@@ -101,6 +101,11 @@ type Engine interface {
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	// Scan walks the keys with a prefix, in order, as they were when it began or later.
 	Scan(ctx context.Context, prefix []byte) iter.Seq2[KV, error]
+	// ScanFrom is Scan from a key on, which need not be there.
+	ScanFrom(ctx context.Context, prefix, from []byte) iter.Seq2[KV, error]
+	// Size returns about how many bytes the log holds from a position's block on: less for a later position, and 0 at the
+	// log's end. A position that is gone is a *TrimmedError.
+	Size(ctx context.Context, lane Lane, from message.Position) (int64, error)
 	// Claim makes the caller the owner of a client's session. Tokens rise: units with an older one fail with ErrFenced.
 	Claim(ctx context.Context, clientID string) (Token, error)
 	// Health describes the engine.

@@ -39,9 +39,14 @@ const (
 
 // Scan implements storage.Engine. Commits go on between the keys.
 func (e *Engine) Scan(ctx context.Context, prefix []byte) iter.Seq2[storage.KV, error] {
-	start := string(prefix)
+	return e.ScanFrom(ctx, prefix, prefix)
+}
+
+// ScanFrom implements storage.Engine.
+func (e *Engine) ScanFrom(ctx context.Context, prefix, from []byte) iter.Seq2[storage.KV, error] {
+	start, first := string(prefix), string(from)
 	return func(yield func(storage.KV, error) bool) {
-		from := start
+		from := max(start, first)
 		for {
 			s, err := e.scanSome(ctx, start, from)
 			if err != nil {

@@ -237,6 +237,36 @@ func (e *Engine) startOf(sequence uint64) (int64, error) {
 	return h.start, err
 }
 
+// Size implements storage.Engine. It may read from disk.
+func (e *Engine) Size(ctx context.Context, lane storage.Lane, from message.Position) (int64, error) {
+	if err := checkLane(lane); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("storage: measure the log: %w", err)
+	}
+	e.mu.RLock()
+	gone, log := e.gone, e.log
+	e.mu.RUnlock()
+	sequence := max(from.Block, 1)
+	switch {
+	case gone:
+		return 0, storage.ErrClosed
+	case sequence < log.first:
+		return 0, &storage.TrimmedError{First: message.Position{Block: log.first}}
+	case sequence >= log.next:
+		return 0, nil
+	}
+	start, err := e.startOf(sequence)
+	if errors.Is(err, wal.ErrTrimmed) {
+		return 0, &storage.TrimmedError{First: message.Position{Block: e.position().first}}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("storage: measure the log: %w", err)
+	}
+	return log.end - start, nil
+}
+
 // Trim implements storage.Engine. The files go later, when no more is needed of them.
 func (e *Engine) Trim(ctx context.Context, lane storage.Lane, before message.Position) error {
 	if err := checkLane(lane); err != nil {

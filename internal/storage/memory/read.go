@@ -45,6 +45,28 @@ func (e *Engine) Read(ctx context.Context, lane storage.Lane, from message.Posit
 	return blocks, message.Position{Block: sequence}, nil
 }
 
+// Size implements storage.Engine.
+func (e *Engine) Size(ctx context.Context, lane storage.Lane, from message.Position) (int64, error) {
+	if err := checkLane(lane); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("storage: measure the log: %w", err)
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	sequence := max(from.Block, 1)
+	switch {
+	case e.gone:
+		return 0, storage.ErrClosed
+	case sequence < e.log.first:
+		return 0, &storage.TrimmedError{First: message.Position{Block: e.log.first}}
+	case sequence >= e.log.next():
+		return 0, nil
+	}
+	return e.log.end - e.log.start(sequence), nil
+}
+
 // Trim implements storage.Engine.
 func (e *Engine) Trim(ctx context.Context, lane storage.Lane, before message.Position) error {
 	if err := checkLane(lane); err != nil {
@@ -87,10 +109,15 @@ const scanBatch = 256
 
 // Scan implements storage.Engine. Commits go on between the keys.
 func (e *Engine) Scan(ctx context.Context, prefix []byte) iter.Seq2[storage.KV, error] {
-	start := string(prefix)
+	return e.ScanFrom(ctx, prefix, prefix)
+}
+
+// ScanFrom implements storage.Engine.
+func (e *Engine) ScanFrom(ctx context.Context, prefix, from []byte) iter.Seq2[storage.KV, error] {
+	start, first := string(prefix), string(from)
 	return func(yield func(storage.KV, error) bool) {
 		batch := make([]storage.KV, 0, scanBatch)
-		for from := start; ; {
+		for from := max(start, first); ; {
 			var err error
 			batch, err = e.scanSome(ctx, start, from, batch[:0])
 			if err != nil {

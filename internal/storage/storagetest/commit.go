@@ -231,13 +231,14 @@ func closedErrors(t *testing.T, s *suite) {
 	_, _, readErr := s.Read(ctx, 0, message.Position{}, 100)
 	_, getErr := s.Get(ctx, []byte("k"))
 	_, claimErr := s.Claim(ctx, "c")
+	_, sizeErr := s.Size(ctx, 0, message.Position{})
 	var scanErr error
 	for _, err := range s.Scan(ctx, nil) {
 		scanErr = err
 	}
 	for name, err := range map[string]error{
 		"Submit": s.Submit(0, unit("b"), func(message.Position, error) { t.Error("done was called after Close") }),
-		"Read":   readErr, "Get": getErr, "Claim": claimErr, "Scan": scanErr,
+		"Read":   readErr, "Get": getErr, "Claim": claimErr, "Scan": scanErr, "Size": sizeErr,
 		"Trim":     s.Trim(ctx, 0, message.Position{Block: 1}),
 		"Snapshot": s.Snapshot(ctx, discard{}),
 	} {

@@ -81,6 +81,30 @@ func getAndScan(t *testing.T, s *suite) {
 	}
 }
 
+func scanFrom(t *testing.T, s *suite) {
+	var u storage.Unit
+	for i := range 700 { // more than an engine copies at a time
+		u.Ops = append(u.Ops, put(fmt.Sprintf("k/%04d", i), "v"))
+	}
+	u.Ops = append(u.Ops, put("a", "v"), put("z", "v"))
+	s.mustCommit(u)
+	for from, want := range map[string]int{"": 700, "a": 700, "k/": 700, "k/0000": 700, "k/0003": 697, "k/0003x": 696, "k/0699": 1, "k/07": 0, "z": 0} {
+		n := 0
+		for kv, err := range s.ScanFrom(context.Background(), []byte("k/"), []byte(from)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key := fmt.Sprintf("k/%04d", 700-want+n); string(kv.Key) != key {
+				t.Fatalf("from %q: key %d is %q, not %q", from, n, kv.Key, key)
+			}
+			n++
+		}
+		if n != want {
+			t.Errorf("from %q: %d keys, not %d", from, n, want)
+		}
+	}
+}
+
 // opsInOrder submits seeded changes of few keys without waiting, and compares the end with a map.
 func opsInOrder(t *testing.T, s *suite) {
 	seed := rand.Uint64()
@@ -245,12 +269,13 @@ func cancelled(t *testing.T, s *suite) {
 	_, _, readErr := s.Read(ctx, 0, message.Position{}, 100)
 	_, getErr := s.Get(ctx, []byte("k"))
 	_, claimErr := s.Claim(ctx, "c")
+	_, sizeErr := s.Size(ctx, 0, message.Position{})
 	var scanErr error
 	for _, err := range s.Scan(ctx, nil) {
 		scanErr = err
 	}
 	for name, err := range map[string]error{
-		"Read": readErr, "Get": getErr, "Claim": claimErr, "Scan": scanErr,
+		"Read": readErr, "Get": getErr, "Claim": claimErr, "Scan": scanErr, "Size": sizeErr,
 		"Trim": s.Trim(ctx, 0, message.Position{Block: 1}), "Snapshot": s.Snapshot(ctx, discard{}),
 	} {
 		if !errors.Is(err, context.Canceled) {

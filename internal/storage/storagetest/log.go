@@ -158,6 +158,34 @@ func trim(t *testing.T, s *suite) {
 	checkTopics(t, s.readAll(h.First, 1<<20), []string{"after"})
 }
 
+func size(t *testing.T, s *suite) {
+	ctx := context.Background()
+	at := s.write(numbered("t", 100)...)
+	last := s.Health().LogBytes
+	for i, pos := range at {
+		n, err := s.Size(ctx, 0, pos)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > last || i > 0 && n == last || n <= 0 {
+			t.Fatalf("from record %d: %d bytes, after %d from the one before", i, n, last)
+		}
+		last = n
+	}
+	for _, end := range []message.Position{s.Health().Next, message.MaxPosition} {
+		if n, err := s.Size(ctx, 0, end); n != 0 || err != nil {
+			t.Errorf("from %v: %d bytes, %v", end, n, err)
+		}
+	}
+	if err := s.Trim(ctx, 0, at[50]); err != nil {
+		t.Fatal(err)
+	}
+	var trimmed *storage.TrimmedError
+	if _, err := s.Size(ctx, 0, at[3]); !errors.As(err, &trimmed) || trimmed.First != s.Health().First {
+		t.Errorf("from what was trimmed: %v", err)
+	}
+}
+
 // checkTrimmed reads from a position that must be gone, and returns the first that is left.
 func (s *suite) checkTrimmed(from message.Position) message.Position {
 	s.t.Helper()

@@ -46,6 +46,8 @@ func Run(t *testing.T, open func(t *testing.T) storage.Engine) {
 		{"ASlowTailHoldsUpNobodyAndMissesNothing", slowTail},
 		{"TrimForgetsWholeBlocks", trim},
 		{"GetAndScan", getAndScan},
+		{"ScanFromStartsThere", scanFrom},
+		{"SizeMeasuresFromAPosition", size},
 		{"OpsApplyInOrder", opsInOrder},
 		{"ScanWhileCommitting", scanWhileCommitting},
 		{"ClaimsFenceOlderUnits", fences},
