@@ -1,10 +1,16 @@
-// Package auth says who may connect and what they may do. It holds the interfaces that the broker asks and their
-// simplest answers; an authenticator or authoriser of any kind is added behind them.
+// Package auth says who may connect and what they may do. It holds the interfaces that the broker asks, the chains that
+// make one answer of many, and what every source of answers needs: rules, a cache of decisions, and a gate for slow work.
+// The sources themselves are packages below this one and know nothing of each other.
+//
+//	CONNECT → Chain.Authenticate → each Authenticator in order: an Identity, a refusal, or ErrPass
+//	AUTH    → Method → Exchange  → the same, by enhanced authentication; the chain is not asked then
+//	PUBLISH, SUBSCRIBE, delivery → Permissions.Check: superuser, the client's own rules, each Authorizer in order, default
 package auth
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -25,46 +31,32 @@ type Request struct {
 	TLS         *tls.ConnectionState // nil: no TLS
 }
 
-// Identity is what an authenticator made of a client.
+// Identity is what an authenticator made of a client. Nobody changes it once the client is connected; authenticating
+// again makes a new one.
 type Identity struct {
 	ClientID  string
-	Username  string
-	Superuser bool      // every action is allowed
-	ExpiresAt time.Time // the connection ends then; zero: never
+	Username  string     // what rules go by: as the client gave it, or as a certificate or token says
+	Superuser bool       // every action is allowed
+	Roles     []string   // whose rules hold too
+	ExpiresAt time.Time  // the connection ends then; zero: never
+	Rules     Authorizer // rules of this client alone, a token's for example, asked before all others; nil: none
+
+	// Filled in by the broker.
+	Listener   string
+	RemoteAddr net.Addr
+	Version    mqtt.Version
 }
 
-// Authenticator decides whether a client may connect. The error is, or wraps, the mqtt.ReasonCode that the client gets.
-// It may be slow: it runs beside the connection, which waits for it.
+// ErrPass says that an authenticator has nothing to say about a client: the next one is asked. Match it with errors.Is.
+var ErrPass = errors.New("auth: unknown to this authenticator")
+
+// Authenticator decides whether a client may connect. The error is, or wraps, ErrPass, or the mqtt.ReasonCode that the
+// client gets; its text is logged, so it says why, and holds nothing secret. An authenticator that cannot tell, because a
+// server is away for example, refuses with mqtt.ServerUnavailable rather than pass.
+// It may be slow: it runs beside the connection, which waits for it. Work that takes a processor or a connection of its
+// own goes through a Gate.
 type Authenticator interface {
 	Authenticate(ctx context.Context, r *Request) (Identity, error)
-}
-
-// Action is what a client wants to do with a topic.
-type Action uint8
-
-// The actions.
-const (
-	Publish Action = iota
-	Subscribe
-)
-
-// Decision is an authoriser's answer.
-type Decision uint8
-
-// The answers. Unknown says that the answer takes time and has to be asked for with Ask.
-const (
-	Deny Decision = iota
-	Allow
-	Unknown
-)
-
-// Authorizer decides what a client may do. Topic is a topic name for Publish and a filter, without its share, for
-// Subscribe.
-type Authorizer interface {
-	// Check answers at once, from what is at hand. It is called for every PUBLISH.
-	Check(id *Identity, a Action, topic string) Decision
-	// Ask finds out what Check did not know, so that Check knows it from then on. It may take its time.
-	Ask(ctx context.Context, id *Identity, a Action, topic string)
 }
 
 // Method is an enhanced authentication method of version 5, for example SCRAM-SHA-256.
@@ -97,15 +89,6 @@ type Nobody struct{}
 func (Nobody) Authenticate(context.Context, *Request) (Identity, error) {
 	return Identity{}, mqtt.NotAuthorized
 }
-
-// Everything allows everything.
-type Everything struct{}
-
-// Check implements Authorizer.
-func (Everything) Check(*Identity, Action, string) Decision { return Allow }
-
-// Ask implements Authorizer.
-func (Everything) Ask(context.Context, *Identity, Action, string) {}
 
 // Quick says that Authenticate answers at once, so that no goroutine is needed for it.
 func (Anonymous) Quick() {}

@@ -45,7 +45,8 @@ type Broker struct {
 	exclusive     exclusive
 	shareStrategy share.Strategy
 	authenticator auth.Authenticator
-	authorizer    auth.Authorizer
+	permissions   *auth.Permissions
+	access        access
 	methods       map[string]auth.Method
 	flusher       *conn.Flusher
 	loop          *conn.Loop // set by Start; nil: connections have a goroutine each
@@ -95,7 +96,9 @@ func WithEngine(e storage.Engine) Option {
 func WithAuthenticator(a auth.Authenticator) Option { return func(b *Broker) { b.authenticator = a } }
 
 // WithAuthorizer has a decide what clients may do.
-func WithAuthorizer(a auth.Authorizer) Option { return func(b *Broker) { b.authorizer = a } }
+func WithAuthorizer(a auth.Authorizer) Option {
+	return func(b *Broker) { b.permissions = auth.NewPermissions([]auth.Authorizer{a}, false) }
+}
 
 // New makes a broker and starts what it is made of, but its listeners. Stop ends it.
 func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) {
@@ -107,7 +110,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b := &Broker{
 		cfg: cfg, log: log, metrics: m, shareStrategy: strategy, started: time.Now(),
 		registry: newRegistry(), exclusive: exclusive{owners: make(map[string]*client)},
-		authorizer: auth.Everything{}, methods: make(map[string]auth.Method),
+		methods:   make(map[string]auth.Method),
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]struct{}),
 		slots: make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes,
 	}
@@ -126,10 +129,13 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers})
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
 	b.keepAlive = conn.NewKeepAlive()
+	b.timers = newTimers(b.everySecond)
+	if err := b.openAccess(); err != nil {
+		return nil, errors.Join(err, b.Stop(b.ctx))
+	}
 	for name, ln := range cfg.Listeners {
 		b.listeners[name] = b.newListenerState(name, ln)
 	}
-	b.timers = newTimers(b.everySecond)
 	if err := b.restore(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restoring sessions: %w", err), b.Stop(b.ctx))
 	}
@@ -181,6 +187,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	b.keepAlive.Stop()
 	err = errors.Join(err, b.engine.Close())
 	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one
+	err = errors.Join(err, b.access.close())
 	b.router.Close()
 	if b.loop != nil {
 		b.loop.Stop()

@@ -139,19 +139,42 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 		k.conn.Refuse(codeOf(err), "")
 		return
 	}
-	if p.Will != nil && !id.Superuser &&
-		b.authorizer.Check(&id, auth.Publish, b.destination(k.listener.mount+p.Will.Topic)) == auth.Deny {
-		k.conn.Refuse(mqtt.NotAuthorized, "the will's topic is not allowed")
-		return
-	}
 	k.link = &link{
 		conn: k.conn, listener: k.listener, version: p.Version, receiveMaximum: receiveMaximum(p), mount: k.listener.mount,
-		identity: id, exchange: k.exchange, connectedAt: time.Now(), assigned: k.assigned,
+		identity: &id, exchange: k.exchange, connectedAt: time.Now(), assigned: k.assigned,
 	}
+	k.link.complete(&id)
 	if p.Will != nil {
 		k.link.will = newWill(p.Will, k.listener.mount, p.ClientID, id.Username)
 	}
-	b.registry.enter(p.ClientID, k.claim)
+	k.authorize()
+}
+
+// authorize goes on with a client whose will, if it has one, may be published. What is not allowed at CONNECT is not
+// allowed when the will is due, and the client would not be there to be told.
+func (k *connecting) authorize() {
+	b, l := k.broker, k.link
+	if l.will == nil {
+		b.registry.enter(k.packet.ClientID, k.claim)
+		return
+	}
+	m := &l.will.message
+	a := auth.Access{Action: auth.Publish, Topic: b.destination(m.Topic), QoS: m.QoS, Retain: m.Retain}
+	answer := func() {
+		if l.grants.Check(b.permissions, l.identity, a) != auth.Allow {
+			k.conn.Refuse(mqtt.NotAuthorized, "the will's topic is not allowed")
+			return
+		}
+		b.registry.enter(k.packet.ClientID, k.claim)
+	}
+	if l.grants.Check(b.permissions, l.identity, a) != auth.Unknown {
+		answer()
+		return
+	}
+	b.work(func() {
+		b.permissions.Ask(b.ctx, l.identity, a)
+		answer()
+	})
 }
 
 func receiveMaximum(p *mqtt.Connect) uint16 {

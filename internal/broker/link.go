@@ -26,7 +26,8 @@ type link struct {
 	assigned       bool // the client id was made up here
 
 	// Owned by whoever feeds the connection.
-	identity  auth.Identity
+	identity  *auth.Identity
+	grants    auth.Cache    // of publishing and subscribing
 	exchange  auth.Exchange // of enhanced authentication; nil: none
 	will      *will         // nil: none, or discarded by DISCONNECT
 	packetID  uint16        // of the PUBLISH that is being handled
@@ -47,7 +48,7 @@ func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 		return conn.Done, mqtt.RetainNotSupported
 	}
 	topic := l.mount + string(p.Topic)
-	code, verdict := l.mayPublish(topic)
+	code, verdict := l.mayPublish(topic, p)
 	if verdict == conn.Retry {
 		return verdict, nil
 	}
@@ -90,8 +91,9 @@ func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 // isSys reports whether a topic belongs to the broker's own tree, which no client publishes to.
 func isSys(topic string) bool { return topic == "$SYS" || strings.HasPrefix(topic, "$SYS/") }
 
-// mayPublish judges the topic and asks the authoriser about where the message is to end up. Retry means that the answer takes time.
-func (l *link) mayPublish(topic string) (mqtt.ReasonCode, conn.Verdict) {
+// mayPublish judges the topic and asks for permission for where the message is to end up. Retry means that the answer
+// takes time.
+func (l *link) mayPublish(topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.Verdict) {
 	b := l.client.broker
 	if !b.validTopic(topic) {
 		return mqtt.TopicNameInvalid, conn.Done
@@ -100,16 +102,14 @@ func (l *link) mayPublish(topic string) (mqtt.ReasonCode, conn.Verdict) {
 	if isSys(topic) {
 		return mqtt.NotAuthorized, conn.Done
 	}
-	if l.identity.Superuser {
-		return mqtt.Success, conn.Done
-	}
-	switch b.authorizer.Check(&l.identity, auth.Publish, topic) {
+	a := auth.Access{Action: auth.Publish, Topic: topic, QoS: p.QoS, Retain: p.Retain}
+	switch l.grants.Check(b.permissions, l.identity, a) {
 	case auth.Allow:
 		return mqtt.Success, conn.Done
 	case auth.Unknown:
 		l.conn.Suspend()
 		b.work(func() {
-			b.authorizer.Ask(b.ctx, &l.identity, auth.Publish, topic)
+			b.permissions.Ask(b.ctx, l.identity, a)
 			l.conn.Resume()
 		})
 		return 0, conn.Retry

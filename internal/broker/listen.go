@@ -24,13 +24,7 @@ type listenerState struct {
 }
 
 func (b *Broker) newListenerState(name string, ln config.Listener) *listenerState {
-	s := &listenerState{name: name, mount: ln.MountPoint, authenticator: b.authenticator}
-	if s.authenticator == nil {
-		s.authenticator = auth.Nobody{}
-		if b.cfg.AnonymousAllowed(ln) {
-			s.authenticator = auth.Anonymous{}
-		}
-	}
+	s := &listenerState{name: name, mount: ln.MountPoint, authenticator: b.authenticatorOf(ln)}
 	s.conn = conn.Options{
 		MaxPacketBytes:       uint32(b.cfg.PacketLimit(ln)),
 		TopicAliasMaximum:    uint16(b.cfg.MQTT.TopicAliasMaximum),
@@ -110,9 +104,10 @@ func (b *Broker) Listeners() []ListenerInfo {
 	return infos
 }
 
-// Reload reads certificates again. Those that cannot be read stay as they were, and the error says so.
+// Reload reads again what may change while the broker runs: certificates, users and rules. What cannot be read stays as
+// it was, and the error says so.
 func (b *Broker) Reload() error {
-	var errs []error
+	errs := []error{b.access.reload()}
 	for _, s := range b.listeners {
 		if s.open != nil {
 			errs = append(errs, s.open.Reload())

@@ -38,12 +38,26 @@ func (l *link) step(data []byte) {
 		l.conn.Close(codeOf(err), "")
 		return
 	case done:
-		l.identity, l.exchange = id, nil
+		l.identify(&id)
 		l.conn.SendAuth(mqtt.Success, out)
 	default:
 		l.conn.SendAuth(mqtt.ContinueAuthentication, out)
 	}
 	l.conn.Resume()
+}
+
+// identify makes the client of a connection, on which nothing else is handled now, who it has proved to be.
+func (l *link) identify(id *auth.Identity) {
+	l.complete(id)
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	l.identity, l.exchange = id, nil
+	l.grants.Reset()
+}
+
+// complete adds what the connection knows to an identity.
+func (l *link) complete(id *auth.Identity) {
+	id.Listener, id.Version, id.RemoteAddr = l.listener.name, l.version, l.conn.Info().RemoteAddr
 }
 
 func (b *Broker) requestOf(l *link) auth.Request {

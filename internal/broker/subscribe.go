@@ -28,7 +28,7 @@ func (l *link) Subscribe(_ *conn.Batch, p *mqtt.Subscribe) error {
 		return mqtt.SubscriptionIDsNotSupported
 	}
 	for _, f := range p.Filters {
-		if l.unknown(f.Filter) {
+		if l.unknown(f) {
 			l.ask(p)
 			return nil
 		}
@@ -37,10 +37,17 @@ func (l *link) Subscribe(_ *conn.Batch, p *mqtt.Subscribe) error {
 }
 
 // unknown reports whether the authoriser needs time for a filter.
-func (l *link) unknown(filter string) bool {
-	f, _, code := l.parseFilter(filter)
-	return !code.Failed() && !l.identity.Superuser &&
-		l.client.broker.authorizer.Check(&l.identity, auth.Subscribe, f.filter) == auth.Unknown
+func (l *link) unknown(f mqtt.FilterOptions) bool {
+	parsed, _, code := l.parseFilter(f.Filter)
+	return !code.Failed() && l.maySubscribe(parsed, f.QoS) == auth.Unknown
+}
+
+func (l *link) maySubscribe(f parsedFilter, qos mqtt.QoS) auth.Decision {
+	return l.grants.Check(l.client.broker.permissions, l.identity, subscribing(f, qos))
+}
+
+func subscribing(f parsedFilter, qos mqtt.QoS) auth.Access {
+	return auth.Access{Action: auth.Subscribe, Topic: f.filter, QoS: qos}
 }
 
 // ask has the authoriser find out about all filters of a SUBSCRIBE, which is then handled.
@@ -50,7 +57,7 @@ func (l *link) ask(p *mqtt.Subscribe) {
 	b.work(func() {
 		for _, f := range p.Filters {
 			if parsed, _, code := l.parseFilter(f.Filter); !code.Failed() {
-				b.authorizer.Ask(b.ctx, &l.identity, auth.Subscribe, parsed.filter)
+				b.permissions.Ask(b.ctx, l.identity, subscribing(parsed, f.QoS))
 			}
 		}
 		l.conn.ResumeWith(func(*conn.Batch) {
@@ -155,7 +162,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		return ch, code
 	}
 	b := c.broker
-	if !l.identity.Superuser && b.authorizer.Check(&l.identity, auth.Subscribe, parsed.filter) != auth.Allow {
+	if d := l.maySubscribe(parsed, f.QoS); d != auth.Allow && d != auth.Partly {
 		return ch, mqtt.NotAuthorized
 	}
 	f.QoS = min(f.QoS, mqtt.QoS(b.cfg.MQTT.MaxQoS))

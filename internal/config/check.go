@@ -71,6 +71,7 @@ func (l *loader) secretsOf(section reflect.Value, prefix string) {
 // check applies the rules that concern more than one key.
 func (l *loader) check() {
 	l.refuseUnprotected()
+	l.checkAuth()
 	if len(l.cfg.Listeners) == 0 {
 		l.failKey("listeners", "there is none; clients could not connect")
 	}
@@ -97,11 +98,20 @@ func (l *loader) refuseUnprotected() {
 	for _, k := range []struct{ key, value string }{
 		{"auth.password_file", l.cfg.Auth.PasswordFile},
 		{"auth.acl_file", l.cfg.Auth.ACLFile},
+		{"auth.built_in.users", word(l.cfg.Auth.BuiltIn.Users)},
+		{"auth.built_in.rules", word(l.cfg.Auth.BuiltIn.Rules)},
 	} {
 		if k.value != "" {
 			l.failKey(k.key, "not available in this version, and without it the broker would be open; leave it out")
 		}
 	}
+}
+
+func word(set bool) string {
+	if set {
+		return "true"
+	}
+	return ""
 }
 
 func (l *loader) checkListener(name string, ln Listener) {
@@ -151,7 +161,8 @@ func (l *loader) checkTLS(key string, ln Listener) {
 
 // checkOpen refuses a listener that others than this machine reach and that nothing was decided about.
 func (l *loader) checkOpen(name string, ln Listener) {
-	if ln.Local() || ln.RequireClientCert || ln.AllowAnonymous != nil || l.cfg.Auth.AllowAnonymous != nil {
+	if ln.Local() || ln.RequireClientCert || ln.AllowAnonymous != nil || l.cfg.Auth.AllowAnonymous != nil ||
+		len(l.cfg.Auth.Authenticators()) > 0 {
 		return
 	}
 	l.failKey("listeners."+name+".bind", "%s is open to other machines and nothing says who may connect; "+

@@ -192,23 +192,6 @@ type Metrics struct {
 	AllowAnonymous bool   `yaml:"allow_anonymous" doc:"serve metrics without credentials"`
 }
 
-// DenyAction is what happens to a PUBLISH of MQTT 3.x that is not allowed: its PUBACK has no code that says so.
-type DenyAction string
-
-// The answers to a PUBLISH that is not allowed.
-const (
-	DenyAckAndDrop DenyAction = "ack_and_drop"
-	DenyDisconnect DenyAction = "disconnect"
-)
-
-// Auth says who may do what.
-type Auth struct {
-	AllowAnonymous *bool      `yaml:"allow_anonymous" doc:"let clients in without credentials; empty: on loopback and unix listeners only"`
-	PasswordFile   string     `yaml:"password_file" doc:"users and password hashes"`
-	ACLFile        string     `yaml:"acl_file" doc:"which user may publish and subscribe where"`
-	DenyAction     DenyAction `yaml:"deny_action" enum:"ack_and_drop,disconnect" doc:"MQTT 3.x: a PUBLISH that is not allowed is acknowledged and dropped, or ends the connection"`
-}
-
 // Limits are those of the whole broker.
 type Limits struct {
 	MaxConnections      int   `yaml:"max_connections" max:"100000000" doc:"connections at the same time; 0: no limit"`

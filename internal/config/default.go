@@ -14,7 +14,7 @@ func Default() *Config {
 		Session: defaultSession(),
 		Streams: map[string]Stream{},
 		Logging: Logging{Level: "info", Format: "text"},
-		Auth:    Auth{DenyAction: DenyAckAndDrop},
+		Auth:    Auth{Order: []string{}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},
 	}
 }
 

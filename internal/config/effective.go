@@ -23,7 +23,8 @@ func (ln Listener) Local() bool {
 }
 
 // AnonymousAllowed reports whether clients of a listener may connect without credentials: the listener's own value wins
-// over that of auth. Without either it is so where only this machine connects, or clients have proved a certificate.
+// over that of auth. Without either it is so where nothing else says who may connect, and only this machine connects or
+// clients have proved a certificate.
 func (c *Config) AnonymousAllowed(ln Listener) bool {
 	switch {
 	case ln.AllowAnonymous != nil:
@@ -31,7 +32,7 @@ func (c *Config) AnonymousAllowed(ln Listener) bool {
 	case c.Auth.AllowAnonymous != nil:
 		return *c.Auth.AllowAnonymous
 	}
-	return ln.Local() || ln.RequireClientCert
+	return len(c.Auth.Authenticators()) == 0 && (ln.Local() || ln.RequireClientCert)
 }
 
 // PacketLimit returns the largest packet that a listener takes, in bytes.

@@ -110,10 +110,10 @@ func (u users) Authenticate(_ context.Context, r *auth.Request) (auth.Identity, 
 type denials []Denial
 
 // Check implements auth.Authorizer.
-func (d denials) Check(_ *auth.Identity, a auth.Action, topic string) auth.Decision {
-	action := map[auth.Action]string{auth.Publish: "publish", auth.Subscribe: "subscribe"}[a]
+func (d denials) Check(_ *auth.Identity, a auth.Access) auth.Decision {
+	action := map[auth.Action]string{auth.Publish: "publish", auth.Subscribe: "subscribe"}[a.Action]
 	for _, denied := range d {
-		if denied.Action == action && strings.HasPrefix(topic, strings.TrimSuffix(denied.Filter, "#")) {
+		if denied.Action == action && strings.HasPrefix(a.Topic, strings.TrimSuffix(denied.Filter, "#")) {
 			return auth.Deny
 		}
 	}
@@ -121,7 +121,7 @@ func (d denials) Check(_ *auth.Identity, a auth.Action, topic string) auth.Decis
 }
 
 // Ask implements auth.Authorizer.
-func (denials) Ask(context.Context, *auth.Identity, auth.Action, string) {}
+func (denials) Ask(context.Context, *auth.Identity, auth.Access) {}
 
 // toy is a method of enhanced authentication: "hello" is answered with "who?", and "me" is the right answer to that.
 type toy struct{}
