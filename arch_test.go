@@ -23,6 +23,7 @@ mqtt                         <
 pkg/memnet                   <
 pkg/proxyproto               <
 pkg/ratelimit                <
+pkg/scram                    <
 pkg/timerwheel               <
 pkg/websocket                < pkg/ratelimit
 pkg/vfs                      <
