@@ -45,6 +45,7 @@ internal/storage/memory      < mqtt internal/message internal/storage + github.c
 internal/storage/badger      < internal/message internal/storage pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
 internal/admin               < internal/storage/badger pkg/vfs
 internal/auth                < mqtt
+internal/auth/acljson        < mqtt internal/auth
 internal/auth/jwt            < + github.com/golang-jwt/jwt
 
 # Sockets.
