@@ -36,6 +36,10 @@ internal/share               <
 internal/session             < mqtt internal/message
 internal/retain              < internal/message + github.com/tidwall/btree
 
+# What the broker tells the time by, and what is wrong with it.
+internal/clock               <
+internal/alarm               <
+
 # State.
 internal/metrics             < internal/message
 internal/sys                 < internal/metrics

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/admin"
+	"github.com/barid-mqtt/barid/internal/alarm"
 	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/clock"
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/metrics"
@@ -55,6 +57,9 @@ type Broker struct {
 	entries       entryPool
 	listeners     map[string]*listenerState
 	started       time.Time
+	alarms        *alarm.Registry
+	wall          func() time.Time // the machine's clock, where a test sets it; nil: the real one
+	clock         *clock.Clock     // by which everything expires
 	ctx           context.Context
 	cancel        context.CancelFunc
 	slots         chan struct{} // of work
@@ -73,6 +78,7 @@ type Broker struct {
 	subscriptions atomic.Int64
 	delayed       delayed
 	sys           sysTopics // owned by the timers' goroutine
+	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn.Conn]struct{}
@@ -119,11 +125,15 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		o(b)
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.alarms = alarm.New(b.observe)
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
 	if b.engine == nil {
 		if err := b.openEngine(); err != nil {
 			return nil, err
 		}
+	}
+	if err := b.startClock(); err != nil {
+		return nil, errors.Join(err, b.engine.Close())
 	}
 	b.retained = retain.New(retain.Options{MaxMessages: cfg.Limits.MaxRetainedMessages, MaxBytes: cfg.Limits.MaxRetainedBytes})
 	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers})
@@ -155,7 +165,9 @@ func (b *Broker) work(fn func()) {
 
 // everySecond is what has to be done from time to time.
 func (b *Broker) everySecond(now time.Time) {
-	b.retained.Sweep(now, 10_000)
+	b.watchClock(now)
+	b.watchStorage()
+	b.retained.Sweep(b.clock.At(now), 10_000)
 	b.trim()
 	b.publishSys(now)
 }

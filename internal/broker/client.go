@@ -238,9 +238,9 @@ func (c *client) pump(b *conn.Batch) {
 	if l == nil {
 		return
 	}
-	w := l.conn.Begin(b)
+	w, now := l.conn.Begin(b), c.broker.clock.At(b.Now)
 	for w.Room() {
-		s, ok := c.session.Next(b.Now)
+		s, ok := c.session.Next(now)
 		if ok {
 			c.send(w, &s)
 		} else if !c.refill(b) {
@@ -287,7 +287,7 @@ func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) 
 func (c *client) refill(b *conn.Batch) bool {
 	for c.replays.Len() > 0 && c.session.Queued() == 0 {
 		r := c.replays.Front().Value.(*replay)
-		entries, more := c.broker.retainedFor(r.of.filter).Scan(r.of.filter, r.after, b.Now, replayEntries, c.broker.entries.get())
+		entries, more := c.broker.retainedFor(r.of.filter).Scan(r.of.filter, r.after, c.broker.clock.At(b.Now), replayEntries, c.broker.entries.get())
 		queued := 0
 		for _, e := range entries {
 			r.after = e.Message.Topic

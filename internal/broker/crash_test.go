@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,10 @@ import (
 // is what the next one begins with.
 type mortal struct {
 	storage.Engine
-	mu   sync.Mutex
-	dead bool
-	last *bytes.Buffer // gets what there is when the engine is closed; nil: nobody wants it
+	submitted atomic.Int64
+	mu        sync.Mutex
+	dead      bool
+	last      *bytes.Buffer // gets what there is when the engine is closed; nil: nobody wants it
 }
 
 func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
@@ -33,6 +35,7 @@ func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Pos
 	if m.dead {
 		return nil
 	}
+	m.submitted.Add(1)
 	return m.Engine.Submit(lane, u, func(pos message.Position, err error) {
 		m.mu.Lock()
 		dead := m.dead
@@ -77,6 +80,7 @@ type world struct {
 	engine *mortal
 	conns  []net.Conn
 	graves sync.WaitGroup
+	down   func() // is called while no broker runs; nil: nothing is
 }
 
 func newWorld(t testing.TB, sets ...string) *world {
@@ -141,6 +145,9 @@ func (w *world) reopen() {
 }
 
 func (w *world) open(kept *bytes.Buffer) {
+	if w.down != nil {
+		w.down()
+	}
 	e, err := memory.Restore(memory.Options{}, kept)
 	if err != nil {
 		w.t.Error(err)

@@ -27,6 +27,7 @@ type keeper struct {
 	mu      sync.Mutex
 	clients []*client
 	groups  []*group
+	marked  time.Time // when the clock's mark was last kept; the keeper's own
 	stop    chan struct{}
 	wg      sync.WaitGroup
 }
@@ -69,10 +70,11 @@ func (b *Broker) startKeeper() {
 		for {
 			select {
 			case <-b.keeper.stop:
-				b.flushState()
+				b.keeper.marked = time.Time{}
+				b.flushState(time.Now())
 				return
-			case <-t.C:
-				b.flushState()
+			case now := <-t.C:
+				b.flushState(now)
 			}
 		}
 	})
@@ -88,7 +90,7 @@ func (b *Broker) stopKeeper() {
 
 // flushState keeps what has changed. Groups go before their members: what a group assigned after its place was taken is
 // then in both, and comes twice after a crash rather than not at all.
-func (b *Broker) flushState() {
+func (b *Broker) flushState(now time.Time) {
 	k := &b.keeper
 	k.mu.Lock()
 	clients, groups := k.clients, k.groups
@@ -111,6 +113,10 @@ func (b *Broker) flushState() {
 				p.settle(err)
 			}
 		}
+	}
+	if passed := now.Sub(k.marked); passed >= markIdle || passed >= markInterval && len(clients)+len(groups) > 0 {
+		k.marked = now
+		ops = b.markOps()
 	}
 	for _, g := range groups {
 		ops = append(ops, g.snapshot())
@@ -224,7 +230,7 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []stora
 		c.leftAt = time.Time{}
 	} else {
 		if c.leftAt.IsZero() {
-			c.leftAt = time.Now()
+			c.leftAt = c.broker.clock.Now()
 		}
 		s.LeftAt = c.leftAt
 		ops, s.Unsettled = c.lastSent()

@@ -62,7 +62,7 @@ func (b *Broker) leave(c *client, w *will) {
 	var ops []storage.Op
 	switch {
 	case w != nil && delay > 0:
-		ops = c.sessionOps(false, w, time.Now().Add(delay))
+		ops = c.sessionOps(false, w, b.clock.Now().Add(delay))
 	case c.expiry > 0:
 		ops = c.sessionOps(false, nil, time.Time{})
 	case c.stored: // it ends with its connection

@@ -225,7 +225,7 @@ func (l *link) message(now time.Time, topic string, p *mqtt.Publish) *message.Me
 		Topic: topic, QoS: p.QoS, Retain: p.Retain, PublishedAt: now,
 		ClientID: l.client.id, Username: l.identity.Username,
 	}
-	fill(m, p.Payload, &p.Properties, now)
+	fill(m, p.Payload, &p.Properties, l.client.broker.clock.At(now))
 	return m
 }
 

@@ -31,7 +31,7 @@ func (b *Broker) newListenerState(name string, ln config.Listener) *listenerStat
 		TopicAliasOutMaximum: uint16(b.cfg.MQTT.TopicAliasOutboundMaximum),
 		OutMaxBytes:          int(b.cfg.MQTT.OutBufferMaxBytes),
 		ConnectTimeout:       time.Duration(b.cfg.MQTT.ConnectTimeoutSeconds) * time.Second,
-		Metrics:              b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher,
+		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher,
 	}
 	s.options = listener.Options{
 		Name: name, Type: string(ln.Type), Bind: ln.Bind, Path: ln.Path,

@@ -124,7 +124,7 @@ func (p *pass) copy(from message.Position) error {
 func (p *pass) copyBlock(batch *conn.Batch, blk storage.Block) {
 	for i, rec := range blk.Records {
 		pos := message.Position{Block: blk.Seq, Index: uint32(i)}
-		if rec.Message.Expired(batch.Now) {
+		if p.b.expired(rec.Message, batch.Now) {
 			continue
 		}
 		parked := false

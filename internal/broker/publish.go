@@ -88,7 +88,7 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 	if !due.ExpiresAt.IsZero() {
 		due.ExpiresAt = due.ExpiresAt.Add(wait)
 	}
-	d := &state.DelayedMessage{Number: b.number(&b.delayed.next, state.DelayedNext), Due: time.Now().Add(wait), Message: &due}
+	d := &state.DelayedMessage{Number: b.number(&b.delayed.next, state.DelayedNext), Due: b.clock.Now().Add(wait), Message: &due}
 	if !b.keeps {
 		b.publishDelayed(d)
 		return mqtt.Success, false, nil
@@ -123,7 +123,7 @@ func delayedSize(m *message.Message) int64 {
 // publishDelayed publishes a message when it is due, and forgets in the same commit that it waits.
 func (b *Broker) publishDelayed(d *state.DelayedMessage) {
 	size := delayedSize(d.Message)
-	b.timers.afterAtLeast(time.Until(d.Due), func() {
+	b.timers.afterAtLeast(d.Due.Sub(b.clock.Now()), func() {
 		b.delayed.add(-1, -size)
 		p := router.Publication{Message: d.Message}
 		if b.keeps {

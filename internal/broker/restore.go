@@ -44,7 +44,7 @@ func (b *Broker) restore() error {
 	if !b.keeps {
 		return nil
 	}
-	r := &restorer{b: b, now: time.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]message.Position)}
+	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]message.Position)}
 	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.subscriptions, r.groups, r.delayed} {
 		if err := step(); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (r *restorer) scan(space []byte, fn func(storage.KV) error) error {
 }
 
 func (r *restorer) numbers() error {
-	var ops []storage.Op
+	ops := r.b.markOps()
 	for _, n := range []struct {
 		kept state.Number
 		of   *atomic.Uint64

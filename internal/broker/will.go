@@ -53,7 +53,7 @@ func (b *Broker) publishWill(w *will, ops []storage.Op) {
 	m.PublishedAt = time.Now()
 	m.ExpiresAt = time.Time{}
 	if w.expires {
-		m.ExpiresAt = m.PublishedAt.Add(w.expiry)
+		m.ExpiresAt = b.clock.At(m.PublishedAt).Add(w.expiry)
 	}
 	batch := conn.NewBatch()
 	if _, _, err := b.publish(batch, &m, publisher{ops: ops}); err != nil {

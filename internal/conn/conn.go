@@ -25,9 +25,11 @@ type Options struct {
 	TopicAliasOutMaximum uint16        // aliases that we use, where the client allows as many
 	OutMaxBytes          int           // of deliveries that may wait to be written, and of answers as many again
 	ConnectTimeout       time.Duration // until CONNECT has arrived and was accepted
-	Metrics              *metrics.Metrics
-	KeepAlive            *KeepAlive
-	Flusher              *Flusher
+	// Clock is the time, by which messages expire, of a moment that time.Now returned; nil: that moment.
+	Clock     func(moment time.Time) time.Time
+	Metrics   *metrics.Metrics
+	KeepAlive *KeepAlive
+	Flusher   *Flusher
 }
 
 // Info is what is known of a connection from outside the protocol.

@@ -291,6 +291,9 @@ type publishProperties struct {
 func (c *Conn) measure(d *session.Delivery, topic string, now time.Time) (p publishProperties) {
 	p.size = len(d.Message.Properties)
 	if !d.Message.ExpiresAt.IsZero() {
+		if c.opts.Clock != nil {
+			now = c.opts.Clock(now)
+		}
 		p.expirySeconds, p.expires = d.Message.ExpirySeconds(now)
 		p.size += 5
 	}

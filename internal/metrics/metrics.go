@@ -36,6 +36,8 @@ type Metrics struct {
 	SessionsEnded                            Counter
 	Acknowledged                             Counter // deliveries that subscribers completed
 	AuthenticationFailures, PublishesRefused Counter
+	AlarmsActivated, AlarmsDeactivated       Counter
+	ClockJumps                               Counter // of the machine's clock, either way
 
 	dropped [256]atomic.Int64
 }

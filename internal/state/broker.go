@@ -100,7 +100,8 @@ type Number string
 
 // The numbers.
 const (
-	Clock       Number = "clock"       // high-water mark of the wall clock, nanoseconds since 1970
+	Clock       Number = "clock"       // high-water mark of the clock that things expire by, nanoseconds since 1970
+	Wall        Number = "wall"        // the machine's clock at that moment, the same
 	Incarnation Number = "incarnation" // of sessions: none so high was given out
 	DelayedNext Number = "delayed"     // of delayed messages: none so high was given out
 )

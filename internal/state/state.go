@@ -13,7 +13,7 @@
 //	g name NUL filter             a shared group: its place in the log, and what came back
 //	p client NUL inc place n      a message that was parked for a session: its delivery
 //	b place                       the body of parked messages, once for all sessions
-//	m name                        numbers of the broker: clock, incarnation, delayed
+//	m name                        numbers of the broker: clock, wall, incarnation, delayed
 //
 // A value begins with the version of its format, 1. Numbers are varints of package encoding/binary, strings and bytes have
 // their length before them, times are nanoseconds since 1970. Decoding trusts nothing: a wrong value is an error that

@@ -78,6 +78,11 @@ type Health struct {
 	Next       message.Position // the position that the next block will have
 	QueueBytes int64            // submitted and not yet committed
 	Err        error            // nil: well
+
+	// What the disk has free, and what the engine keeps of that for itself. Full says that less is free than that, so that
+	// units with records fail with ErrFull. All zero for an engine that has no disk.
+	FreeBytes, ReserveBytes int64
+	Full                    bool
 }
 
 // Engine keeps the log and small state. All engines pass one conformance suite (package storagetest).

@@ -81,9 +81,13 @@ func (e *Engine) applySome(force bool) error {
 		}
 		old = new(changes)
 	}
+	if err := e.roomForState(); err != nil {
+		return err
+	}
 	if err := e.state.apply(old, e.target); err != nil {
 		return err
 	}
+	e.applied = e.target
 	e.mu.Lock()
 	e.overlay.forget()
 	e.log.applied = e.target.applied
@@ -92,10 +96,22 @@ func (e *Engine) applySome(force bool) error {
 	return nil
 }
 
-// keeper makes checkpoints and lets the log forget.
+// keeper makes checkpoints, lets the log forget, and keeps an eye on the disk.
 func (e *Engine) keeper() {
 	defer e.goroutine.Done()
-	for !e.pause(checkInterval, e.keep) {
+	tick := time.NewTicker(retryDelay)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-e.ending:
+			return
+		case <-e.keep:
+		case now := <-tick.C:
+			e.lookAtSpace()
+			if now.Sub(last) < checkInterval && e.notRenewed() == nil {
+				continue
+			}
+		}
 		if err := e.forgetOldest(); err != nil {
 			e.logger.Warn("the log's oldest blocks were not forgotten", "error", err)
 		}
@@ -108,33 +124,44 @@ func (e *Engine) keeper() {
 		if err := e.truncate(); err != nil {
 			e.logger.Warn("the log was not cut", "error", err)
 		}
+		last = time.Now()
 	}
 }
 
 // checkpoint makes durable what the state has. Once a sync has failed, no later one proves anything of what was written
-// before: there are no checkpoints any more, and the next start replays the log from the last good one.
+// before, so the state is opened again first, and gets once more all that came since the last good one.
 func (e *Engine) checkpoint() error {
+	e.checkpoints.Lock()
+	defer e.checkpoints.Unlock()
+	if e.state.failed {
+		if err := e.renewIfDue(); err != nil {
+			return err
+		}
+	}
 	if err := e.applySome(true); err != nil && !errors.Is(err, errNothing) {
 		return err
 	}
 	before := e.position()
-	if before.applied <= before.checkpoint || e.syncFailed {
+	if before.applied <= before.checkpoint {
 		return nil
 	}
 	if err := e.state.sync(); err != nil {
-		e.syncFailed = true
-		e.mu.Lock()
-		e.keepErr = err
-		e.mu.Unlock()
+		e.setKeepErr(err)
+		e.putOffRenewal()
 		return err
 	}
+	e.renewWait = 0
 	e.mu.Lock()
+	e.keepErr = nil
 	e.log.checkpoint = before.applied
 	e.log.unkept -= before.unkept
 	e.mu.Unlock()
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	if err := e.state.collect(); err != nil {
+		if e.state.failed {
+			e.setKeepErr(err)
+		}
 		e.logger.Warn("old values keep their space", "error", err)
 	}
 	return nil

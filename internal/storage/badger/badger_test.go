@@ -128,6 +128,13 @@ func topics(all []logged) []string {
 	return names
 }
 
+// healthOf is an engine's health but for what others leave of the disk.
+func healthOf(e *Engine) storage.Health {
+	h := e.Health()
+	h.FreeBytes = 0
+	return h
+}
+
 func scanAll(t testing.TB, e *Engine) map[string]string {
 	t.Helper()
 	all := map[string]string{}

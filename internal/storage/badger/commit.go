@@ -170,8 +170,7 @@ func (e *Engine) spaceIsLow(units []pending) bool {
 	}
 	for i := range units {
 		if len(units[i].unit.Records) > 0 {
-			free, err := e.options.FS.Free(e.options.Dir)
-			return err == nil && free < e.options.ReserveBytes
+			return e.lookAtSpace() < e.options.ReserveBytes
 		}
 	}
 	return false

@@ -68,7 +68,8 @@ type Options struct {
 	CacheBytes int64
 	Logger     *slog.Logger // nil: says nothing
 
-	state string // Badger's directory, where tests want another one
+	state     string       // Badger's directory, where tests want another one
+	stateSync func() error // runs before a sync of it, which fails with its error; nil: nothing
 }
 
 func (o *Options) stateDir() string {
@@ -102,7 +103,7 @@ func (o Options) withDefaults() Options {
 
 // Engine is a storage.Engine on disk. Make it with Open.
 //
-// Lock order: use, keeping, applying, mu, then the leaves queueMu and the cache's own.
+// Lock order: checkpoints, use, keeping, applying, mu, then the leaves queueMu and the cache's own.
 type Engine struct {
 	// Static after construction.
 	options   Options
@@ -134,8 +135,14 @@ type Engine struct {
 	// Guarded by applying.
 	applying sync.Mutex
 	target   meta // what the state has once the overlay's old changes are written
+	applied  meta // what it has
 
-	syncFailed bool // owned by the keeper
+	// Guarded by checkpoints, which makes them one at a time.
+	checkpoints sync.Mutex
+	renewAt     time.Time     // when a state that could not be synced is opened again at the earliest
+	renewWait   time.Duration // and for how long that is put off if it fails
+
+	free atomic.Int64 // what the disk had left when it was last looked at
 
 	// Owned by the committer.
 	buffer   []byte
@@ -167,7 +174,7 @@ type Engine struct {
 	visible  uint64 // tails may see blocks below this sequence
 	fault    error  // the log on disk is poisoned
 	stateErr error  // the applier fails
-	keepErr  error  // the state could not be synced; for good
+	keepErr  error  // the state could not be synced, and was not opened again yet
 	draining bool   // no more blocks will come; tails end at the log's end
 	gone     bool   // closed: reads fail
 }
@@ -318,6 +325,10 @@ func (e *Engine) Health() storage.Health {
 		Next:       message.Position{Block: e.log.next},
 		QueueBytes: queueBytes,
 		Err:        e.fault,
+	}
+	if e.options.ReserveBytes > 0 {
+		h.FreeBytes, h.ReserveBytes = e.free.Load(), e.options.ReserveBytes
+		h.Full = h.FreeBytes < h.ReserveBytes
 	}
 	if h.Err == nil {
 		h.Err = errors.Join(e.stateErr, e.keepErr)

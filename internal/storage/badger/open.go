@@ -25,7 +25,7 @@ func openIn(o *Options, dir *directory) (*Engine, error) {
 	if err := dir.prepare(); err != nil {
 		return nil, err
 	}
-	s, err := openState(o.stateDir(), o.Logger)
+	s, err := openState(o.stateDir(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +66,7 @@ func newEngine(o *Options, dir *directory, s *state) *Engine {
 }
 
 func (e *Engine) start() {
+	e.lookAtSpace()
 	e.front.Add(2)
 	go e.run()
 	go e.release()
@@ -80,6 +81,7 @@ func (e *Engine) recoverState() error {
 	if err != nil {
 		return err
 	}
+	e.applied = m
 	if err := e.findEnds(m); err != nil {
 		return err
 	}
@@ -185,10 +187,11 @@ func (e *Engine) flushReplay(applied uint64) error {
 	}
 	defer e.overlay.forget()
 	applied = max(applied, e.log.applied) // it had more before
-	if err := e.state.apply(old, meta{applied: applied, first: e.log.first, next: e.log.next}); err != nil {
+	m := meta{applied: applied, first: e.log.first, next: e.log.next}
+	if err := e.state.apply(old, m); err != nil {
 		return err
 	}
-	e.log.applied = applied
+	e.log.applied, e.applied = applied, m
 	return nil
 }
 
@@ -246,7 +249,7 @@ func (e *Engine) leaveCheckpoint() error {
 	if e.fault != nil || e.stateErr != nil || e.log.disk == 0 {
 		return nil
 	}
-	if err := e.checkpoint(); err != nil || e.syncFailed {
+	if err := e.checkpoint(); err != nil {
 		return err
 	}
 	h := header{seq: e.log.next, start: e.log.end, firstUnit: e.nextUnit, tokens: e.claims.permitted, checkpoint: e.log.checkpoint}

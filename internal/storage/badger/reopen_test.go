@@ -41,7 +41,7 @@ func TestEverythingIsThereAfterClose(t *testing.T) {
 		if got := scanAll(t, e); !maps.Equal(got, keys) {
 			t.Fatalf("keys %v became %v", slices.Sorted(maps.Keys(keys)), slices.Sorted(maps.Keys(got)))
 		}
-		if got := e.Health(); got != health {
+		if got := healthOf(e); got != health {
 			t.Errorf("health %+v became %+v", health, got)
 		}
 		again, err := e.Claim(background, "c")

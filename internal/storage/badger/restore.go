@@ -47,7 +47,7 @@ func restoreIn(o *Options, dir *directory, s *snapshotReader) (err error) {
 	if err != nil {
 		return err
 	}
-	st, err := openState(o.stateDir(), o.Logger)
+	st, err := openState(o.stateDir(), o)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,9 @@ func (e *Engine) isGone() bool {
 
 func (e *Engine) snapshot(s *snapshotWriter) error {
 	applied := e.position().applied
+	if e.state.db == nil {
+		return errStateClosed
+	}
 	txn := e.state.db.NewTransaction(false)
 	defer txn.Discard()
 	log := e.position() // after the transaction: every op that it shows is in a block up to log.disk

@@ -57,7 +57,7 @@ func TestRestoreBringsEverythingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := restored(t, snapshotOf(t, e))
-	if a, b := e.Health(), got.Health(); a != b {
+	if a, b := healthOf(e), healthOf(got); a != b {
 		t.Errorf("health %+v became %+v", a, b)
 	}
 	if a, b := readAll(t, e, 1<<20), readAll(t, got, 1<<20); !slices.Equal(a, b) {
@@ -88,7 +88,7 @@ func TestRestoreOfWhatHasNoRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := restored(t, snapshotOf(t, e))
-	if a, b := e.Health(), got.Health(); a != b {
+	if a, b := healthOf(e), healthOf(got); a != b {
 		t.Errorf("health %+v became %+v", a, b)
 	}
 	if a, b := scanAll(t, e), scanAll(t, got); !maps.Equal(a, b) {

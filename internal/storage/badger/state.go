@@ -53,14 +53,25 @@ type meta struct {
 // state is the key-value store. It may be behind the log; replaying the log from applied, or from anywhere before it,
 // brings it up to date.
 type state struct {
-	db        *badgerdb.DB
-	dir       string
-	collected int64 // size of the value logs after they were last collected; the keeper's
+	db         *badgerdb.DB // nil: it was closed and could not be opened again yet
+	dir        string
+	collected  int64        // size of the value logs after they were last collected; the keeper's
+	failed     bool         // a sync has: what was written since the last good one may be lost; whoever makes checkpoints owns it
+	beforeSync func() error // nil: nothing; for tests
 }
 
-func openState(dir string, log *slog.Logger) (*state, error) {
+var errStateClosed = errors.New("storage: the state is not open")
+
+func openState(dir string, o *Options) (*state, error) {
+	s := &state{dir: dir, beforeSync: o.stateSync}
+	return s, s.open(o.Logger)
+}
+
+// open opens the database, which is not open.
+func (s *state) open(log *slog.Logger) error {
+	dir := s.dir
 	if err := removeStubs(dir); err != nil {
-		return nil, err
+		return err
 	}
 	options := badgerdb.DefaultOptions(dir).
 		WithLogger(stateLogger{log}).
@@ -78,9 +89,10 @@ func openState(dir string, log *slog.Logger) (*state, error) {
 		WithValueLogFileSize(valueLogBytes)
 	db, err := badgerdb.Open(options)
 	if err != nil {
-		return nil, fmt.Errorf("storage: open the state in %s: %w", dir, err)
+		return fmt.Errorf("storage: open the state in %s: %w", dir, err)
 	}
-	return &state{db: db, dir: dir}, nil
+	s.db, s.failed = db, false
+	return nil
 }
 
 // removeStubs removes the empty file that a process leaves which was killed between making a memtable or value log and
@@ -106,7 +118,11 @@ func removeStubs(dir string) error {
 }
 
 func (s *state) close() error {
-	if err := s.db.Close(); err != nil {
+	db := s.db
+	if s.db = nil; db == nil {
+		return nil
+	}
+	if err := db.Close(); err != nil {
 		return fmt.Errorf("storage: close the state: %w", err)
 	}
 	return nil
@@ -117,6 +133,9 @@ func stateKey[B []byte | string](key B) []byte {
 }
 
 func (s *state) get(key []byte) ([]byte, error) {
+	if s.db == nil {
+		return nil, errStateClosed
+	}
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	return valueOf(txn, stateKey(key))
@@ -166,6 +185,9 @@ func (m meta) bytes() []byte {
 // apply writes changes, in as many transactions as they need, and m with the last of them. If it fails, some of the
 // changes may be there; applying them again is no harm.
 func (s *state) apply(c *changes, m meta) error {
+	if s.db == nil {
+		return errStateClosed
+	}
 	w := &stateWriter{db: s.db, txn: s.db.NewTransaction(true)}
 	defer func() { w.txn.Discard() }()
 	var err error
@@ -212,6 +234,9 @@ func (w *stateWriter) change(key, value []byte) error {
 // scan calls fn for the keys with a prefix, from one of them on, until fn returns false. The slices are valid during
 // the call.
 func (s *state) scan(prefix, from string, fn func(key, value []byte) bool) error {
+	if s.db == nil {
+		return errStateClosed
+	}
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	return scanTxn(txn, prefix, from, fn)
@@ -243,10 +268,21 @@ func scanTxn(txn *badgerdb.Txn, prefix, from string, fn func(key, value []byte) 
 // sync makes all that was applied durable. Badger's own Sync does not reach memtables and value logs that were set
 // aside and not written out yet, so their files are synced here as well.
 func (s *state) sync() error {
-	if err := s.db.Sync(); err != nil {
-		return fmt.Errorf("storage: sync the state: %w", err)
+	if s.db == nil {
+		return errStateClosed
 	}
-	if err := syncFiles(s.dir, ".mem", ".vlog"); err != nil {
+	var err error
+	if s.beforeSync != nil {
+		err = s.beforeSync()
+	}
+	if err == nil {
+		err = s.db.Sync()
+	}
+	if err == nil {
+		err = syncFiles(s.dir, ".mem", ".vlog")
+	}
+	if err != nil {
+		s.failed = true
 		return fmt.Errorf("storage: sync the state: %w", err)
 	}
 	return nil
@@ -316,19 +352,22 @@ func (s *state) compact() error {
 
 func (s *state) rewrite() error {
 	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
 	options := badgerdb.DefaultIteratorOptions
 	options.PrefetchValues = false
 	hold := txn.NewIterator(options)
-	defer hold.Close()
 	var err error
 	for err == nil {
 		err = s.db.RunValueLogGC(0.5)
 	}
+	if syncErr := s.sync(); syncErr != nil {
+		return syncErr // the iterator stays open: what it holds may be the only copy on the disk
+	}
+	hold.Close()
+	txn.Discard()
 	if !errors.Is(err, badgerdb.ErrNoRewrite) && !errors.Is(err, badgerdb.ErrRejected) {
 		return fmt.Errorf("storage: collect old values: %w", err)
 	}
-	return s.sync()
+	return nil
 }
 
 // valueBytes is the size of the value logs.
