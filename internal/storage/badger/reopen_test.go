@@ -31,7 +31,7 @@ func TestEverythingIsThereAfterClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	records, keys, health := readAll(t, e, 1<<20), scanAll(t, e), e.Health()
+	records, keys, health := readAll(t, e, 1<<20), scanAll(t, e), healthOf(e)
 	for range 3 {
 		closeEngine(t, e)
 		e = open(t, o)
