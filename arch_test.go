@@ -50,6 +50,7 @@ internal/storage/badger      < internal/message internal/storage pkg/vfs pkg/wal
 internal/admin               < internal/storage/badger pkg/vfs
 internal/auth                < mqtt
 internal/auth/acljson        < mqtt internal/auth
+internal/auth/httpauth       < mqtt internal/auth internal/auth/acljson
 internal/auth/jwt            < + github.com/golang-jwt/jwt
 
 # Sockets.
