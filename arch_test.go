@@ -64,6 +64,17 @@ internal/broker              < mqtt pkg/timerwheel internal/* internal/storage/m
 internal/cli                 < mqtt internal/admin internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
 .                            < internal/cli
 
+# The load generator, a program of its own that shares the public packages with the broker and nothing else.
+load_test/internal/hist      <
+load_test/internal/check     <
+load_test/internal/proc      <
+load_test/internal/wire      < mqtt
+load_test/internal/loop      < mqtt pkg/websocket
+load_test/internal/client    < mqtt load_test/internal/hist load_test/internal/check load_test/internal/wire load_test/internal/loop
+load_test/internal/scenario  < mqtt load_test/internal/*
+load_test/internal/command   < mqtt load_test/internal/*
+load_test                    < load_test/internal/command
+
 # Tests and what only they use. Any test may use the modules in testModules.
 internal/storage/storagetest < internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <
