@@ -51,7 +51,7 @@ type Broker struct {
 	access        access
 	methods       map[string]auth.Method
 	flusher       *conn.Flusher
-	loop          *conn.Loop // set by Start; nil: connections have a goroutine each
+	loops         *conn.Loops // set by Start; nil: connections have a goroutine each
 	keepAlive     *conn.KeepAlive
 	timers        *timers
 	entries       entryPool
@@ -201,8 +201,8 @@ func (b *Broker) Stop(ctx context.Context) error {
 	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one
 	err = errors.Join(err, b.access.close())
 	b.router.Close()
-	if b.loop != nil {
-		b.loop.Stop()
+	if b.loops != nil {
+		b.loops.Stop()
 	}
 	b.flusher.Stop()
 	return err

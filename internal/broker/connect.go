@@ -314,8 +314,8 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 		c.mu.Lock()
 		c.pump(batch)
 		c.mu.Unlock()
+		k.conn.FlushWith(batch)
 	})
-	k.conn.FlushSoon()
 }
 
 // Aborted implements conn.Handler.

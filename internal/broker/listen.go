@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth"
@@ -60,11 +61,11 @@ func (b *Broker) Start() error {
 		}
 		s.open = l
 	}
-	loop, err := conn.NewLoop(b.metrics)
+	loops, err := conn.NewLoops(runtime.GOMAXPROCS(0), b.metrics)
 	if err != nil {
 		return errors.Join(err, b.closeListeners())
 	}
-	b.loop = loop
+	b.loops = loops
 	b.openAdmin()
 	for _, s := range b.listeners {
 		b.wg.Go(func() {
@@ -118,10 +119,11 @@ func (b *Broker) Reload() error {
 
 // accept serves a connection of a listener.
 func (b *Broker) accept(a *listener.Accepted, s *listenerState) {
-	socket := conn.Socket{Conn: a, Bare: a.Bare(), WouldBlock: listener.ErrWouldBlock}
+	socket := conn.Socket{Conn: a, Bare: a.Bare()}
 	if a.Raw != nil && socket.Bare == nil {
 		if raw, err := a.Raw.SyscallConn(); err == nil {
-			socket.Below, socket.ReadNow = raw, a.ReadNow
+			a.WriteLater()
+			socket.Below, socket.Layers = raw, a
 		}
 	}
 	b.serve(socket, s)
@@ -150,7 +152,7 @@ func (b *Broker) serve(socket conn.Socket, s *listenerState) {
 	}
 	b.conns[c] = struct{}{}
 	b.metrics.Sockets.Inc()
-	socket.Loop = b.loop
+	socket.Loops = b.loops
 	b.wg.Add(1)
 	conn.Drive(c, socket)(func() {
 		b.mu.Lock()

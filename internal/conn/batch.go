@@ -110,6 +110,13 @@ func (f *Flusher) Stop() {
 	f.wg.Wait()
 }
 
+// FlushWith has the connection's output written with a batch.
+func (c *Conn) FlushWith(b *Batch) {
+	c.mu.Lock()
+	c.mark(b)
+	c.mu.Unlock()
+}
+
 // FlushSoon has the flusher write what the connection has to say.
 func (c *Conn) FlushSoon() {
 	c.mu.Lock()

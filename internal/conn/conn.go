@@ -111,6 +111,7 @@ type Conn struct {
 
 	input     atomic.Uint32 // feeding, closing, finished
 	suspended atomic.Bool
+	left      atomic.Bool // the client said DISCONNECT
 	indebted  atomic.Bool // it may owe the client too much to handle another packet
 	ending    atomic.Pointer[ending]
 
@@ -142,7 +143,7 @@ type Status uint8
 // The states in which Feed leaves a connection.
 const (
 	Hungry    Status = iota // it takes more bytes
-	Suspended               // feed it again, with nothing, after Resume
+	Suspended               // feed it again, with nothing, after Resume, which may have come already
 	Closed                  // it takes nothing more
 )
 
@@ -192,8 +193,8 @@ func (c *Conn) Suspend() { c.suspended.Store(true) }
 
 // Resume ends a suspension. It may be called from any goroutine.
 func (c *Conn) Resume() {
-	if c.suspended.Swap(false) && c.wake != nil {
-		c.wake()
+	if c.suspended.Swap(false) && c.input.Load()&feeding == 0 && c.wake != nil {
+		c.wake() // or else whoever feeds it sees that it goes on
 	}
 }
 
@@ -222,7 +223,7 @@ func (c *Conn) Close(code mqtt.ReasonCode, reason string) {
 				break
 			}
 		} else if c.input.CompareAndSwap(old, old|closing) {
-			break // whoever feeds it finishes it
+			return // whoever feeds it finishes it
 		}
 	}
 	if c.wake != nil {
@@ -243,6 +244,9 @@ func (c *Conn) CloseAfterInput(code mqtt.ReasonCode, reason string) {
 		c.wake()
 	}
 }
+
+// hasLeft reports whether the client said DISCONNECT, after which it is owed nothing.
+func (c *Conn) hasLeft() bool { return c.left.Load() }
 
 // IsClosing reports whether Close was called.
 func (c *Conn) IsClosing() bool { return c.input.Load()&closing != 0 }

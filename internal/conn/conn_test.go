@@ -69,13 +69,13 @@ func (r *recorder) Disconnect(p *mqtt.Disconnect) error {
 	r.note("DISCONNECT %v", p.Code)
 	return nil
 }
-func (r *recorder) TryWrite(p []byte) (int, error) {
-	n := len(p)
+func (r *recorder) TryWrite(p []byte) (n int, more bool, err error) {
+	n = len(p)
 	if r.take > 0 {
 		n = min(n, r.take)
 	}
 	r.written = append(r.written, p[:n]...)
-	return n, nil
+	return n, n < len(p), nil
 }
 func (r *recorder) WriteRest(rest []byte) { r.rest = rest }
 

@@ -12,13 +12,9 @@ import (
 
 const (
 	readBytes      = 64 << 10
-	writeBytes     = 64 << 10 // at a time, so that a slow reader is seen to read
 	smallReadBytes = 2 << 10
-	lingerTimeout  = 2 * time.Second // for a client to read our last words and close
-	lastWrites     = 3 * time.Second // for what is to be written when the connection ends
-	lingerBytes    = 16 * readBytes  // of what a client still sends, read and thrown away
-	lastReads      = time.Second     // for the input that a connection is closed after
-	lastReadBytes  = 16 * readBytes  // of it
+	lastReads      = time.Second    // for the input that a connection is closed after
+	lastReadBytes  = 16 * readBytes // of it
 	lastReadWait   = time.Millisecond
 )
 
@@ -29,49 +25,86 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, readBytes); retu
 type Socket struct {
 	Conn net.Conn
 	Bare syscall.RawConn // the kernel's socket, if Conn is nothing but that
-	// Below is the kernel's socket below the layers (TLS, WebSocket) of Conn, and ReadNow reads from Conn without
-	// waiting: it returns WouldBlock when there is nothing.
-	Below      syscall.RawConn
-	ReadNow    func([]byte) (int, error)
-	WouldBlock error
-	// Loop, if not nil, waits for Bare, so that an idle connection needs no goroutine.
-	Loop *Loop
+	// Below is the kernel's socket below the layers (TLS, WebSocket) of Conn, and Layers are those; both nil: there is no
+	// such socket.
+	Below  syscall.RawConn
+	Layers Layers
+	// Loops, if not nil, wait for the kernel's socket, so that an idle connection needs no goroutine.
+	Loops *Loops
+}
+
+// Layers are what lies between a kernel's socket and MQTT. None of their calls but Drain waits.
+type Layers interface {
+	// TryRead reads what can be read now: 0 and no error if that is nothing.
+	TryRead(p []byte) (int, error)
+	// TryWrite takes all of p. What of it the socket does not take at once stays in the layers, for Drain.
+	TryWrite(p []byte) (drained bool, err error)
+	// Drain writes what is left in the layers, as far as the write deadline allows.
+	Drain() error
 }
 
 // Drive gives a connection its driver: start starts it, and calls over when the connection has ended and nothing of it
 // runs any more.
 func Drive(c *Conn, s Socket) (start func(over func())) {
-	d := &driver{c: c, nc: s.Conn, raw: s.Bare, socket: s, resumed: make(chan struct{}, 1), fd: -1}
+	d := &driver{c: c, nc: s.Conn}
+	d.findSocket(&s)
 	c.Drive(d, d.wake)
 	return func(over func()) {
 		d.ended = over
 		if !d.park() {
+			d.unpark()
 			go d.run(Hungry, nil)
 		}
 	}
 }
 
-// run feeds the connection, from the state in which it was left or with the error that it met, until the loop takes it
-// or it ends.
-func (d *driver) run(s Status, err error) {
-	if d.read(s, err) {
-		return // parked
-	}
-	d.c.Close(0, "")
-	d.linger()
-	_ = d.nc.Close()
-	d.c.broken()
-	d.mu.Lock()
-	d.over = true
-	d.mu.Unlock()
-	d.writers.Wait()
-	d.ended()
+// driver reads and writes for one connection. One goroutine at a time reads: a loop's, or one of its own.
+type driver struct {
+	// Static after start.
+	c      *Conn
+	nc     net.Conn
+	raw    syscall.RawConn // nil: no kernel's socket
+	layers Layers          // nil: nothing between that and MQTT
+	loops  *Loops
+	fd     int // of the kernel's socket
+	ended  func()
+
+	// Owned by whoever reads.
+	stalled  bool   // in a loop: nothing is read until the connection is resumed
+	ends     bool   // its end was told, and is not told again
+	gone     bool   // the client is: there is nobody to linger for
+	window   uint32 // in which activity was counted
+	activity uint32
+	small    []byte // for connections without a kernel's socket, which cannot wait without a buffer
+
+	mu      sync.Mutex // guards what follows, and keeps writers from growing once over is set
+	loop    *Loop      // that has the connection; nil: a goroutine has
+	resumed chan struct{}
+	over    bool
+	last    bool // what is read is the last input, and deadlines are the reader's to set
+	waiting int  // writes that wait for the socket
+	writers sync.WaitGroup
 }
 
-// park gives the connection to the loop, if there is one and it only waits for input. The caller does nothing with it
-// after that.
+// findSocket takes the kernel's socket, if there is one that can be read without waiting.
+func (d *driver) findSocket(s *Socket) {
+	raw := s.Bare
+	if raw == nil {
+		raw = s.Below
+	}
+	if raw == nil || !rawIO || s.Bare == nil && s.Layers == nil {
+		return
+	}
+	if err := raw.Control(func(fd uintptr) { d.fd = int(fd) }); err != nil {
+		return // closed already: reading says so
+	}
+	d.raw, d.layers, d.loops = raw, s.Layers, s.Loops
+}
+
+// park gives the connection to a loop, if there is one and it only waits for input. The caller does nothing with it after
+// that.
 func (d *driver) park() bool {
-	if d.raw == nil || d.socket.Loop == nil {
+	if d.raw == nil || d.loops == nil {
 		return false
 	}
 	d.mu.Lock()
@@ -79,52 +112,58 @@ func (d *driver) park() bool {
 	if d.c.IsClosing() || d.c.ending.Load() != nil {
 		return false
 	}
-	if d.fd < 0 {
-		if err := d.raw.Control(func(fd uintptr) { d.fd = int(fd) }); err != nil {
-			return false
-		}
-	}
-	d.parked = d.socket.Loop.add(d, d.fd)
-	return d.parked
+	return d.loops.take(d)
 }
 
-type driver struct {
-	c       *Conn
-	nc      net.Conn
-	raw     syscall.RawConn
-	resumed chan struct{}
-	mu      sync.Mutex // guards over and last, and keeps writers from growing once over is set
-	over    bool
-	last    bool // what is read is the last input, and deadlines are the reader's to set
-	parked  bool // the loop may have it
-	fd      int  // of the kernel's socket; -1: not known
-	ended   func()
-	writers sync.WaitGroup
-	socket  Socket
-	small   []byte // for connections without a kernel's socket, which cannot wait without a buffer
-	gone    bool   // the client is: there is nobody to linger for
-}
-
-// wake lets the goroutine look again: at a suspension that ended, or at a connection that did or is to.
-func (d *driver) wake() {
-	select {
-	case d.resumed <- struct{}{}:
-	default:
-	}
-	closing := d.c.IsClosing()
-	if closing {
-		_ = d.nc.SetWriteDeadline(time.Now().Add(lastWrites)) // a layer may write while it reads
-	} else if d.c.ending.Load() == nil {
-		return
-	}
+// unpark takes note that a goroutine has the connection from now on.
+func (d *driver) unpark() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if closing || !d.last {
+	d.loop = nil
+	if d.resumed == nil {
+		d.resumed = make(chan struct{}, 1)
+	}
+	select {
+	case d.resumed <- struct{}{}: // the loop was told what the goroutine has to know
+	default:
+	}
+	if d.c.IsClosing() || d.c.ending.Load() != nil { // said to the loop, which has it no more
 		_ = d.nc.SetReadDeadline(time.Unix(1, 0))
 	}
-	if d.parked {
-		d.parked = false
-		d.socket.Loop.eject(d)
+}
+
+// run feeds the connection, from the state in which it was left or with the error that it met, until a loop takes it or
+// it ends.
+func (d *driver) run(s Status, err error) {
+	if d.read(s, err) {
+		return // parked
+	}
+	d.c.Close(0, "")
+	d.linger()
+	d.end()
+}
+
+// wake has whoever reads look again: at a suspension that ended, or at a connection that did or is to.
+func (d *driver) wake() {
+	closing := d.c.IsClosing()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if closing && (d.waiting > 0 || d.raw == nil) {
+		_ = d.nc.SetWriteDeadline(time.Now().Add(lastWrites)) // without a kernel's socket a layer may write while it reads
+	}
+	if d.loop != nil {
+		d.loop.look(d)
+		return
+	}
+	if d.resumed == nil { // nobody has it yet, or any more
+		return
+	}
+	select {
+	case d.resumed <- struct{}{}:
+	default: // it will
+	}
+	if closing || !d.last && d.c.ending.Load() != nil {
+		_ = d.nc.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -201,11 +240,8 @@ func (d *driver) readLast(feed func([]byte) Status, s Status) {
 
 // readOnce waits for bytes and feeds them.
 func (d *driver) readOnce(feed func([]byte) Status) (s Status, err error) {
-	switch {
-	case d.raw != nil:
+	if d.raw != nil {
 		return d.readRaw(feed)
-	case d.socket.Below != nil:
-		return d.readLayered(feed)
 	}
 	if d.small == nil {
 		d.small = make([]byte, smallReadBytes)
@@ -235,133 +271,48 @@ func (d *driver) readMore(feed func([]byte) Status) (s Status, err error) {
 	}
 }
 
-// readRaw waits until the socket is readable, and only then takes a buffer.
+// readRaw reads without waiting, and waits for the kernel's socket without a buffer when there is nothing.
 func (d *driver) readRaw(feed func([]byte) Status) (s Status, err error) {
-	var buf *[]byte
-	var n int
-	var readErr error
-	err = d.raw.Read(func(fd uintptr) bool {
-		if buf == nil {
-			buf = readBuffers.Get().(*[]byte)
-		}
-		n, readErr = readFD(fd, *buf)
-		if readErr == syscall.EAGAIN {
-			readBuffers.Put(buf)
-			buf = nil
-			return false
-		}
-		return true
-	})
-	if buf == nil {
-		return s, err
-	}
-	defer readBuffers.Put(buf)
-	if err == nil {
-		err = readErr
-	}
-	if err == nil && n == 0 {
-		err = io.EOF
-	}
-	if err != nil {
-		return s, err
-	}
-	return feed((*buf)[:n]), nil
-}
-
-// readLayered waits until the socket below is readable or the layers hold something.
-func (d *driver) readLayered(feed func([]byte) Status) (Status, error) {
 	for {
 		buf := readBuffers.Get().(*[]byte)
-		n, err := d.socket.ReadNow(*buf)
-		if err == nil || n > 0 {
-			s := feed((*buf)[:n])
-			readBuffers.Put(buf)
-			return s, nil
+		n, _, err := d.tryRead(*buf)
+		if n > 0 {
+			s = feed((*buf)[:n])
 		}
 		readBuffers.Put(buf)
-		if !errors.Is(err, d.socket.WouldBlock) {
+		if n > 0 || err != nil {
+			return s, err
+		}
+		if err := d.raw.Read(isReadable); err != nil {
 			return 0, err
 		}
-		if err := d.socket.Below.Read(isReadable); err != nil {
-			return 0, err
-		}
 	}
 }
 
-// TryWrite implements Transport.
-func (d *driver) TryWrite(p []byte) (int, error) {
-	if d.raw == nil {
-		return 0, nil
+// tryRead reads what there is, as far as it fits into p. full says that there may be more than that.
+func (d *driver) tryRead(p []byte) (n int, full bool, err error) {
+	if d.layers == nil {
+		n, err = readFD(uintptr(d.fd), p)
+		switch {
+		case err == syscall.EAGAIN:
+			return 0, false, nil
+		case err == nil && n == 0:
+			err = io.EOF
+		}
+		return max(n, 0), n == len(p), err
 	}
-	var n int
-	var writeErr error
-	err := d.raw.Write(func(fd uintptr) bool {
-		n, writeErr = writeFD(fd, p)
-		return true
-	})
-	if err == nil && writeErr != syscall.EAGAIN {
-		err = writeErr
+	for len(p)-n >= layeredReadBytes {
+		k, err := d.layers.TryRead(p[n:])
+		n += k
+		if err != nil && n > 0 {
+			return n, true, nil // it comes again
+		}
+		if k == 0 || err != nil {
+			return n, false, err
+		}
 	}
-	return max(n, 0), err
+	return n, true, nil
 }
 
-// WriteRest implements Transport: a goroutine waits for the socket, for as long as there is something to write.
-func (d *driver) WriteRest(rest []byte) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.over {
-		return
-	}
-	d.writers.Go(func() {
-		b := NewBatch()
-		for rest != nil {
-			n, err := d.nc.Write(rest[:min(len(rest), writeBytes)])
-			d.c.opts.Metrics.BytesSent.Add(int64(n))
-			if err != nil {
-				d.c.broken()
-				return
-			}
-			if rest = rest[n:]; len(rest) > 0 {
-				d.c.tookSome()
-				continue
-			}
-			b.Now = time.Now()
-			d.c.wrote(b)
-			rest = d.c.take()
-			b.Flush(d.c.opts.Metrics)
-		}
-	})
-}
-
-// linger writes what is left and lets the client read it: closing a socket with unread input destroys what the peer has
-// not read yet.
-func (d *driver) linger() {
-	if d.gone {
-		return
-	}
-	_ = d.nc.SetWriteDeadline(time.Now().Add(lastWrites))
-	b := NewBatch()
-	if idle := d.c.drained(); idle != nil {
-		d.c.flush(b)
-		b.Flush(d.c.opts.Metrics)
-		t := time.NewTimer(lastWrites)
-		select {
-		case <-idle:
-		case <-t.C:
-		}
-		t.Stop()
-	}
-	if w, ok := d.nc.(interface{ CloseWrite() error }); ok {
-		_ = w.CloseWrite()
-	}
-	_ = d.nc.SetReadDeadline(time.Now().Add(lingerTimeout))
-	buf := readBuffers.Get().(*[]byte)
-	defer readBuffers.Put(buf)
-	for left := lingerBytes; left > 0; {
-		n, err := d.nc.Read(*buf)
-		if err != nil {
-			return
-		}
-		left -= n
-	}
-}
+// layeredReadBytes is room for what a layer gives at a time.
+const layeredReadBytes = 16 << 10

@@ -4,6 +4,9 @@ package conn
 
 import "syscall"
 
+// rawIO says that sockets can be read and written without waiting.
+const rawIO = true
+
 // readFD and writeFD try once, without waiting: EAGAIN says that the socket is not ready.
 func readFD(fd uintptr, p []byte) (n int, err error) {
 	for {

@@ -23,10 +23,10 @@ func putBuffer(b []byte) {
 
 // Transport writes for a connection.
 type Transport interface {
-	// TryWrite writes what it can at once, without waiting, and returns how much that was. What is left it keeps
-	// nothing of. An error is final.
-	TryWrite(p []byte) (int, error)
-	// WriteRest writes rest, and then whatever c.Take returns, elsewhere: it does not wait.
+	// TryWrite writes what it can at once, without waiting, and returns how much of p it took. more says that WriteRest
+	// has to follow, with what it did not take or with nothing. An error is final.
+	TryWrite(p []byte) (n int, more bool, err error)
+	// WriteRest writes rest, and then whatever c.take returns, elsewhere: it does not wait.
 	WriteRest(rest []byte)
 }
 
@@ -40,13 +40,13 @@ func (c *Conn) flush(b *Batch) {
 	if p == nil {
 		return
 	}
-	n, err := c.transport.TryWrite(p)
+	n, more, err := c.transport.TryWrite(p)
 	c.opts.Metrics.BytesSent.Add(int64(n))
 	switch {
 	case err != nil:
 		c.broken()
 		putBuffer(p)
-	case n < len(p):
+	case more:
 		c.transport.WriteRest(p[n:])
 	default:
 		putBuffer(p)
@@ -131,6 +131,13 @@ func (c *Conn) drained() <-chan struct{} {
 	}
 	c.idle = make(chan struct{})
 	return c.idle
+}
+
+// isDrained reports whether everything is written.
+func (c *Conn) isDrained() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writing == 0 && len(c.buf) == 0
 }
 
 func (c *Conn) isAccepted() bool {

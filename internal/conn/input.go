@@ -285,6 +285,7 @@ func (c *Conn) receiveDisconnect(p *mqtt.Disconnect) error {
 	if err := c.port.Disconnect(p); err != nil {
 		return err
 	}
+	c.left.Store(true)
 	c.Close(mqtt.Success, "")
 	return nil
 }

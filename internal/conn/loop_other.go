@@ -4,14 +4,17 @@ package conn
 
 import "github.com/barid-mqtt/barid/internal/metrics"
 
-// Loop is what connections without a goroutine share. There is none on this system: each has its own.
+// Loops are what connections without a goroutine share. There are none on this system: each has its own.
+type Loops struct{}
+
+// Loop is one of them.
 type Loop struct{}
 
-// NewLoop returns no loop.
-func NewLoop(*metrics.Metrics) (*Loop, error) { return nil, nil }
+// NewLoops returns no loops.
+func NewLoops(int, *metrics.Metrics) (*Loops, error) { return nil, nil }
 
 // Stop does nothing.
-func (*Loop) Stop() {}
+func (*Loops) Stop() {}
 
-func (*Loop) add(*driver, int) bool { return false }
-func (*Loop) eject(*driver)         {}
+func (*Loops) take(*driver) bool { return false }
+func (*Loop) look(*driver)       {}

@@ -61,6 +61,40 @@ func (a *Accepted) ReadNow(p []byte) (int, error) {
 	return n, err
 }
 
+// TryRead is ReadNow that returns 0 and no error when there is nothing to read now.
+func (a *Accepted) TryRead(p []byte) (int, error) {
+	n, err := a.ReadNow(p)
+	if err == ErrWouldBlock || errors.Is(err, ErrWouldBlock) {
+		err = nil
+	}
+	return n, err
+}
+
+// WriteLater makes writes wait no more: what the kernel does not take at once stays in memory, for Drain. Layers such as
+// TLS, which cannot go on after a write that took a part, then never see one. Call it before anything is written.
+func (a *Accepted) WriteLater() { a.socket.out = new(outbox) }
+
+// TryWrite writes all of p, after WriteLater. drained says that the kernel has it all; if not, Drain has to follow
+// before more is written.
+func (a *Accepted) TryWrite(p []byte) (drained bool, err error) {
+	a.socket.out.hold()
+	_, err = a.Conn.Write(p)
+	drained, sendErr := a.socket.out.release(a.socket.raw)
+	if err == nil {
+		err = sendErr
+	}
+	return drained, err
+}
+
+// Drain writes what TryWrite left, as far as the write deadline allows. Only one call at a time may be made of it or
+// TryWrite.
+func (a *Accepted) Drain() error {
+	if a.socket.out == nil {
+		return nil
+	}
+	return a.socket.out.drain(a.socket.Conn)
+}
+
 // WaitReadable waits until the kernel's socket has something to read or has ended, or the read deadline passes. Like
 // ReadNow it may be unsupported.
 func (a *Accepted) WaitReadable() error {
@@ -73,10 +107,15 @@ func (a *Accepted) WaitReadable() error {
 // CloseWrite ends the direction to the client, after all that was written: the socket is half closed, a TLS connection
 // says close_notify, WebSocket sends a close frame. The client's bytes can still be read.
 func (a *Accepted) CloseWrite() error {
-	if c, ok := a.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
+	c, ok := a.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return nil
 	}
-	return nil
+	err := c.CloseWrite()
+	if drainErr := a.Drain(); err == nil {
+		err = drainErr
+	}
+	return err
 }
 
 // Close closes all layers, with their goodbyes as far as those take no time to speak of.

@@ -15,3 +15,5 @@ func (*readAttempt) do(syscall.RawConn, []byte) (int, error) { return 0, errors.
 const canReadNow = false
 
 func waitReadable(syscall.RawConn) error { return errors.ErrUnsupported }
+
+func writeNow(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -57,3 +57,19 @@ func waitReadable(raw syscall.RawConn) error {
 	}
 	return nil
 }
+
+// writeNow writes to a socket once, without waiting.
+func writeNow(raw syscall.RawConn, p []byte) (n int, err error) {
+	var writeErr error
+	err = raw.Write(func(fd uintptr) bool {
+		for {
+			if n, writeErr = syscall.Write(int(fd), p); writeErr != syscall.EINTR {
+				return true
+			}
+		}
+	})
+	if err == nil && writeErr != nil && writeErr != syscall.EAGAIN {
+		err = fmt.Errorf("listener: writing socket: %w", writeErr)
+	}
+	return max(n, 0), err
+}

@@ -15,6 +15,7 @@ const closeLinger = 250 * time.Millisecond
 type socket struct {
 	net.Conn
 	raw     syscall.RawConn           // static; nil: not a socket of the kernel's
+	out     *outbox                   // static after the handshakes; nil: writes wait
 	closeBy atomic.Pointer[time.Time] // not nil: Close has begun, and no write may take longer than until then
 
 	// Owned by the goroutine that reads.
@@ -43,6 +44,14 @@ func (s *socket) Read(p []byte) (int, error) {
 		return s.reading.do(s.raw, p)
 	}
 	return s.Conn.Read(p)
+}
+
+// Write writes all of p, at once or, after WriteLater, when it can.
+func (s *socket) Write(p []byte) (int, error) {
+	if s.out != nil {
+		return s.out.write(s.raw, p)
+	}
+	return s.Conn.Write(p)
 }
 
 // SetWriteDeadline sets the write deadline, which once closing has begun is in closeLinger at the latest: for all layers
