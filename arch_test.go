@@ -59,6 +59,7 @@ internal/conn                < mqtt internal/message internal/metrics internal/s
 
 # The broker. Nothing below it reads the configuration.
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
+internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
 internal/config              < + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/timerwheel internal/* internal/storage/memory internal/storage/badger
 internal/cli                 < mqtt internal/admin internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket

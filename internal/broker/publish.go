@@ -85,6 +85,7 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 	wait := time.Duration(seconds) * time.Second
 	due := *m
 	due.Topic = topic
+	due.PublishedAt = due.PublishedAt.Add(wait) // streams keep time by it
 	if !due.ExpiresAt.IsZero() {
 		due.ExpiresAt = due.ExpiresAt.Add(wait)
 	}

@@ -21,7 +21,7 @@ func (r *Router) matchAt(topic string, pos message.Position) *scratch {
 }
 
 func (e *Entry) newest() *session.Subscription {
-	if s := e.Subscription(); s != nil && !s.Ended {
+	if s := e.Subscription(); s != nil && !s.Ended && !s.Follows {
 		return s
 	}
 	return nil
@@ -42,10 +42,10 @@ func (r *Router) matchVersions(topic string, version func(*Entry) *session.Subsc
 		n := len(s.subs)
 		if last := len(s.targets) - 1; last >= 0 && s.targets[last].to == e.To {
 			t := &s.targets[last]
-			t.to2, t.qos = n, max(t.qos, v.QoS)
+			t.to2, t.qos, t.all = n, max(t.qos, v.QoS), t.all || v.Stream || v.Follows
 			continue
 		}
-		s.targets = append(s.targets, target{to: e.To, from: n - 1, to2: n, qos: v.QoS})
+		s.targets = append(s.targets, target{to: e.To, from: n - 1, to2: n, qos: v.QoS, all: v.Stream || v.Follows})
 	}
 	return s
 }

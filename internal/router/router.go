@@ -136,7 +136,7 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 		code = mqtt.NoMatchingSubscribers
 		r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
 	}
-	log := m.QoS > 0 && s.anyDurable(m.QoS)
+	log := s.anyLogged(m.QoS)
 	if log || m.Retain || p.KeepID || len(p.Ops) > 0 {
 		if err := r.submit(p, log, code); err != nil {
 			return 0, false, err
@@ -197,7 +197,7 @@ func CodeOf(err error) mqtt.ReasonCode {
 func (r *Router) deliver(b *conn.Batch, m *message.Message, s *scratch, logged bool) {
 	for i := range s.targets {
 		t := &s.targets[i]
-		if logged && t.to.Durable() && min(m.QoS, t.qos) > 0 {
+		if logged && t.logged(m.QoS) {
 			continue
 		}
 		t.to.Deliver(b, m, s.subs[t.from:t.to2])
@@ -216,6 +216,12 @@ type target struct {
 	to        Subscriber
 	from, to2 int
 	qos       mqtt.QoS // the highest granted
+	all       bool     // of a stream: it gets everything from the log
+}
+
+// logged reports whether the target gets a message of that QoS through the log.
+func (t *target) logged(qos mqtt.QoS) bool {
+	return t.all || min(qos, t.qos) > 0 && t.to.Durable()
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -233,9 +239,9 @@ func (s *scratch) release() {
 	}
 }
 
-func (s *scratch) anyDurable(qos mqtt.QoS) bool {
+func (s *scratch) anyLogged(qos mqtt.QoS) bool {
 	for i := range s.targets {
-		if t := &s.targets[i]; min(qos, t.qos) > 0 && t.to.Durable() {
+		if s.targets[i].logged(qos) {
 			return true
 		}
 	}

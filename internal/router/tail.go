@@ -29,7 +29,7 @@ func (r *Router) dispatchRecord(b *conn.Batch, rec Record) {
 		t := &s.targets[i]
 		subs := s.subs[t.from:t.to2]
 		switch {
-		case t.to.Durable() && min(rec.Message.QoS, t.qos) > 0:
+		case t.logged(rec.Message.QoS):
 			t.to.Tail(b, rec, subs)
 		case rec.Message.QoS == mqtt.ExactlyOnce:
 			t.to.Deliver(b, rec.Message, subs)

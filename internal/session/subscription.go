@@ -21,6 +21,9 @@ type Subscription struct {
 	RetainAsPublished bool
 	RetainHandling    mqtt.RetainHandling
 	Ended             bool // unsubscribed: from From on there is no subscription
+
+	Stream  bool // a declared stream's own: what matches goes into the log, whatever its QoS
+	Follows bool // it gets what is in the log, whatever its QoS, and puts nothing there
 }
 
 // NewSubscription returns a version with the options o in front of prev, which may be nil. It is pending.

@@ -13,6 +13,8 @@
 //	g name NUL filter             a shared group: its place in the log, and what came back
 //	p client NUL inc place n      a message that was parked for a session: its delivery
 //	b place                       the body of parked messages, once for all sessions
+//	h name NUL kind …             a declared stream: what it is, its chunks or its topics' last messages (stream.go)
+//	c client NUL inc key          where a session's subscription reads a stream
 //	m name                        numbers of the broker: clock, wall, incarnation, delayed
 //
 // A value begins with the version of its format, 1. Numbers are varints of package encoding/binary, strings and bytes have
@@ -41,6 +43,8 @@ var (
 	Groups        = []byte{'g'}
 	Parked        = []byte{'p'}
 	Bodies        = []byte{'b'}
+	Streams       = []byte{'h'}
+	StreamCursors = []byte{'c'}
 )
 
 // version is the format of the values that are written.

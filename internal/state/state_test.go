@@ -46,6 +46,12 @@ func samples() []storage.Op {
 		PutGroup(&Group{Name: "g", Filter: "a/#", Next: message.Position{Block: 2}, Returned: []Flight{{QoS: 1, Body: body}}}),
 		PutParked(owner, &ParkedMessage{Delivery: Flight{QoS: 1, Retain: true, Position: message.Position{Block: 4, Index: 3}, SubscriptionIDs: []uint32{7}}, Ordinal: 2, Bytes: 99}),
 		PutBody(message.Position{Block: 4, Index: 3}, body),
+		PutStream(&Stream{Name: "s", Filters: []string{"a/#", "b"}, LastValue: true, Next: message.Position{Block: 9},
+			Complete: message.Position{Block: 2}, CompleteSince: when, First: message.Position{Block: 3, Index: 4}, Count: 5, Bytes: 600}),
+		PutChunk("s", &Chunk{First: message.Position{Block: 1, Index: 2}, Last: message.Position{Block: 3}, Count: 4, Bytes: 500, Parts: 6, Oldest: when, Newest: when, Stored: when}),
+		PutValue("s", StreamRecord{message.Position{Block: 1, Index: 2}, body}, when)[0],
+		PutValue("s", StreamRecord{message.Position{Block: 1, Index: 2}, body}, when)[1],
+		PutStreamCursor(owner, "$stream/s/a/+", StreamCursor{Next: message.Position{Block: 4}, Since: when}),
 		Clock.Put(12345),
 	}
 }
@@ -109,9 +115,81 @@ func decodeAny(kv storage.KV) (again storage.Op, err error) {
 			return again, err
 		}
 		return PutBody(pos, m), nil
+	case 'h':
+		return decodeStreamKey(kv)
+	case 'c':
+		o, key, c, err := DecodeStreamCursor(kv)
+		return PutStreamCursor(o, key, c), err
 	}
 	n, err := Clock.Decode(kv.Value)
 	return Clock.Put(n), err
+}
+
+func decodeStreamKey(kv storage.KV) (again storage.Op, err error) {
+	name, err := StreamName(kv.Key)
+	if err != nil {
+		return again, err
+	}
+	switch rest := kv.Key[len(OfStream(name)):]; rest[0] {
+	case streamChunk:
+		c, err := DecodeChunk(name, kv)
+		if err != nil {
+			return again, err
+		}
+		return PutChunk(name, c), nil
+	case streamValue:
+		r, stored, err := DecodeValue(name, kv)
+		if err != nil {
+			return again, err
+		}
+		return PutValue(name, r, stored)[0], nil
+	case streamLatest:
+		pos, size, err := DecodeLatest(kv.Key, kv.Value)
+		w := newWriter()
+		w.position(pos)
+		w.uint(uint64(size))
+		return storage.Op{Key: kv.Key, Value: w.b}, err
+	}
+	s, err := DecodeStream(kv)
+	if err != nil {
+		return again, err
+	}
+	return PutStream(s), nil
+}
+
+func TestAChunksRecordsComeBackAndDamageIsSeen(t *testing.T) {
+	var b []byte
+	for i := range uint32(3) {
+		b = AppendChunkRecord(b, message.Position{Block: 7, Index: i}, body)
+	}
+	all, err := DecodeChunkRecords(nil, b)
+	if err != nil || len(all) != 3 || all[2].Position != (message.Position{Block: 7, Index: 2}) || !reflect.DeepEqual(all[1].Message, body) {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	one := len(b) / 3
+	for n := range len(b) {
+		if _, err := DecodeChunkRecords(nil, b[:n]); (err == nil) != (n%one == 0) {
+			t.Fatalf("%d of %d bytes: %v", n, len(b), err)
+		}
+	}
+}
+
+func FuzzDecodeChunkRecords(f *testing.F) {
+	f.Add(AppendChunkRecord(AppendChunkRecord(nil, message.Position{Block: 7}, body), message.Position{Block: 8, Index: 1}, body))
+	f.Add([]byte{1, 1, 0xFF, 0xFF, 0xFF, 0xFF})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := DecodeChunkRecords(nil, b)
+		if err != nil {
+			return
+		}
+		var again []byte
+		for _, r := range all {
+			again = AppendChunkRecord(again, r.Position, r.Message)
+		}
+		if back, err := DecodeChunkRecords(nil, again); err != nil || !reflect.DeepEqual(back, all) {
+			t.Fatalf("%+v came back as %+v, %v", all, back, err)
+		}
+	})
 }
 
 func TestWhatIsKeptComesBack(t *testing.T) {
