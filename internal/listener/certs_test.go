@@ -32,7 +32,7 @@ func newAuthority(t *testing.T) *authority {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: long, NotAfter: long.AddDate(100, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
 	if err != nil {
@@ -59,11 +59,23 @@ func (a *authority) write(name, kind string, der []byte) {
 // issue writes NAME.pem and NAME.key for the common name, and returns the pair.
 func (a *authority) issue(name, commonName string) tls.Certificate {
 	a.t.Helper()
+	return a.issueWith(name, commonName, "localhost")
+}
+
+// issueFor does the same for a server of that DNS name.
+func (a *authority) issueFor(name, host string) CertFiles {
+	a.t.Helper()
+	a.issueWith(name, name, host)
+	return CertFiles{a.path(name + ".pem"), a.path(name + ".key")}
+}
+
+func (a *authority) issueWith(name, commonName, host string) tls.Certificate {
+	a.t.Helper()
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: commonName},
 		NotBefore: long, NotAfter: long.AddDate(100, 0, 0),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

@@ -58,8 +58,8 @@ func (l *Listener) stack(a *Accepted) *handshakeError {
 			return &handshakeError{BadProxyHeader, err}
 		}
 	}
-	if config := l.tls.Load(); config != nil {
-		if err := a.startTLS(config); err != nil {
+	if s := l.tls.Load(); s != nil {
+		if err := a.startTLS(s.config); err != nil {
 			return &handshakeError{BadTLS, err}
 		}
 	}

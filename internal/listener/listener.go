@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,10 +19,10 @@ const (
 
 // Listener is an open listener.
 type Listener struct {
-	o      Options                    // static
-	socket net.Listener               // static
-	tls    atomic.Pointer[tls.Config] // nil inside: no TLS
-	slots  chan struct{}              // holds one element for each handshake under way
+	o      Options                 // static
+	socket net.Listener            // static
+	tls    atomic.Pointer[secured] // nil inside: no TLS
+	slots  chan struct{}           // holds one element for each handshake under way
 
 	accepted, refused, failed, acceptErrors atomic.Uint64
 	current                                 atomic.Int64
@@ -84,11 +83,11 @@ func (l *Listener) wrap(err error) error { return fmt.Errorf("listener %s: %w", 
 
 // Reload reads the certificate files again, for the connections to come. If they are bad, the old ones stay in use.
 func (l *Listener) Reload() error {
-	config, err := loadTLS(&l.o)
+	s, err := loadTLS(&l.o)
 	if err != nil {
 		return l.wrap(err)
 	}
-	l.tls.Store(config)
+	l.tls.Store(s)
 	return nil
 }
 

@@ -41,9 +41,12 @@ type Options struct {
 	Path           string   // of WebSocket; "" means DefaultPath
 	AllowedOrigins []string // of WebSocket: which pages' scripts may connect; none listed: all
 
-	CertFile, KeyFile string // of TLS, in PEM
-	ClientCAFile      string // who signs client certificates, in PEM; "" means that none are asked for
-	RequireClientCert bool   // otherwise a client without one gets in, and one with a bad one does not
+	CertFile, KeyFile string      // of TLS, in PEM
+	MoreCerts         []CertFiles // for other names, chosen by what a client asks for
+	MinVersion        uint16      // of TLS, as crypto/tls numbers them; 0: 1.2
+	ClientCAFile      string      // who signs client certificates, in PEM; "" means that none are asked for
+	RequireClientCert bool        // otherwise a client without one gets in, and one with a bad one does not
+	CRLFile           string      // client certificates that were revoked, in PEM or DER; "": none
 
 	MaxConnections   int           // open at once, handshakes included; 0: no limit
 	MaxHandshakes    int           // under way at once; 0 means DefaultMaxHandshakes
@@ -115,6 +118,8 @@ func (o *Options) check() error {
 		return errors.New("cert_file and key_file are needed for TLS")
 	case o.RequireClientCert && o.ClientCAFile == "":
 		return errors.New("require_client_cert needs client_ca_file, to know whose certificates are good")
+	case o.CRLFile != "" && o.ClientCAFile == "":
+		return errors.New("crl_file needs client_ca_file, whose certificates it revokes")
 	}
 	return nil
 }
