@@ -54,6 +54,7 @@ internal/auth/httpauth       < mqtt internal/auth internal/auth/acljson
 internal/auth/jwt            < + github.com/golang-jwt/jwt
 
 # Sockets.
+internal/devcerts            <
 internal/listener            < pkg/proxyproto pkg/ratelimit pkg/websocket
 internal/conn                < mqtt internal/message internal/metrics internal/session
 
@@ -62,7 +63,7 @@ internal/router              < mqtt internal/message internal/metrics internal/i
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
 internal/config              < + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/timerwheel internal/* internal/storage/memory internal/storage/badger
-internal/cli                 < mqtt internal/admin internal/config internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
+internal/cli                 < mqtt internal/admin internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
 .                            < internal/cli
 
 # The load generator, a program of its own that shares the public packages with the broker and nothing else.

@@ -42,6 +42,7 @@ func commands() []command {
 		{"sub", "-t FILTER… [options]", "subscribe and print messages", sub},
 		{"backup", "FILE [--config FILE] [--set path.to.key=value]…", "write the data directory to a file (-: standard output), while the broker runs or not", backup},
 		{"restore", "FILE [--config FILE] [--set path.to.key=value]…", "make a data directory, missing or empty before, from a backup (-: standard input)", restore},
+		{"certs", "[DIR] [--host NAME]… [--client NAME]", "make an authority, a server's and a client's certificate for development", makeCerts},
 		{"version", "", "print the version", printVersion},
 		{"help", "[COMMAND]", "explain a command", help},
 	}
@@ -106,8 +107,8 @@ func (c *command) usage() string {
 	return strings.TrimSpace(fmt.Sprintf("Usage: barid %s %s", c.name, c.args))
 }
 
-// parse reads the flags of c, and before, between or after them a FILE for each of operands. It returns done if the
-// command is over with that: after --help or wrong usage.
+// parse reads the flags of c, and before, between or after them a FILE for each of operands; one that has a value already
+// may be left out. It returns done if the command is over with that: after --help or wrong usage.
 func (e *env) parse(c *command, fs *flag.FlagSet, args []string, operands ...*string) (status int, done bool) {
 	fs.SetOutput(io.Discard) // errors are printed below, in one line
 	fs.Usage = func() {}
@@ -119,7 +120,7 @@ func (e *env) parse(c *command, fs *flag.FlagSet, args []string, operands ...*st
 	if err == nil && fs.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
-	if err == nil && len(operands) > 0 {
+	if err == nil && len(operands) > 0 && *operands[0] == "" {
 		err = errors.New("FILE is missing")
 	}
 	switch {
