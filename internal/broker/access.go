@@ -55,11 +55,12 @@ func (b *Broker) openAccess() error {
 // authenticatorOf decides who may connect at a listener.
 func (b *Broker) authenticatorOf(ln config.Listener) auth.Authenticator {
 	anonymous := b.cfg.AnonymousAllowed(ln)
+	steps := certificateStep(ln, b.cfg.Auth.Order, b.access.steps)
 	switch {
 	case b.authenticator != nil:
 		return b.authenticator
-	case len(b.access.steps) > 0:
-		return &auth.Chain{Steps: b.access.steps, Anonymous: anonymous}
+	case len(steps) > 0:
+		return &auth.Chain{Steps: steps, Anonymous: anonymous}
 	case anonymous:
 		return auth.Anonymous{}
 	}

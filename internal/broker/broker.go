@@ -70,6 +70,7 @@ type Broker struct {
 	trimBytes     int64 // size of the log below which it is left alone
 	parkBytes     int64 // and beyond which sleeping sessions are parked
 	parking       atomic.Bool
+	opened        atomic.Bool // listeners are open
 	restored      atomic.Bool // all readers of the log are known: it may be trimmed
 	keeper        keeper
 	seq           atomic.Uint64
@@ -167,6 +168,7 @@ func (b *Broker) work(fn func()) {
 func (b *Broker) everySecond(now time.Time) {
 	b.watchClock(now)
 	b.watchStorage()
+	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)
 	b.trim()
 	b.publishSys(now)

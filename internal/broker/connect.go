@@ -32,6 +32,10 @@ type connecting struct {
 // Connect implements conn.Handler.
 func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 	k.packet = p
+	if err := k.nameByCertificate(p); err != nil {
+		k.authenticated(auth.Identity{}, err)
+		return
+	}
 	if code := k.check(p); code.Failed() {
 		c.Refuse(code, "")
 		return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/auth/clientcert"
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/listener"
@@ -21,11 +22,14 @@ type listenerState struct {
 	authenticator auth.Authenticator
 	conn          conn.Options
 	options       listener.Options
+	certName      clientcert.Source  // what of a client's certificate is its name; "": nothing
+	certClientID  bool               // and its client id too
 	open          *listener.Listener // nil until Start
 }
 
 func (b *Broker) newListenerState(name string, ln config.Listener) *listenerState {
 	s := &listenerState{name: name, mount: ln.MountPoint, authenticator: b.authenticatorOf(ln)}
+	s.certName, s.certClientID = clientcert.Source(ln.CertUsername), ln.CertClientID
 	s.conn = conn.Options{
 		MaxPacketBytes:       uint32(b.cfg.PacketLimit(ln)),
 		TopicAliasMaximum:    uint16(b.cfg.MQTT.TopicAliasMaximum),
@@ -37,6 +41,7 @@ func (b *Broker) newListenerState(name string, ln config.Listener) *listenerStat
 	s.options = listener.Options{
 		Name: name, Type: string(ln.Type), Bind: ln.Bind, Path: ln.Path,
 		CertFile: ln.CertFile, KeyFile: ln.KeyFile, ClientCAFile: ln.ClientCAFile, RequireClientCert: ln.RequireClientCert,
+		CRLFile: ln.CRLFile, MoreCerts: moreCerts(ln), MinVersion: minVersion(ln),
 		MaxConnections: ln.MaxConnections, ProxyProtocol: ln.ProxyProtocol, AcceptRate: ln.AcceptRatePerSecond,
 		OnProblem: func(p listener.Problem) {
 			b.log.Debug("connection not accepted", "listener", p.Listener, "reason", string(p.Reason), "address", p.Remote, "error", p.Err)
@@ -67,6 +72,7 @@ func (b *Broker) Start() error {
 	}
 	b.loops = loops
 	b.openAdmin()
+	b.opened.Store(true)
 	for _, s := range b.listeners {
 		b.wg.Go(func() {
 			if err := s.open.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {

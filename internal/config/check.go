@@ -139,26 +139,6 @@ func (l *loader) checkListener(name string, ln Listener) {
 	l.checkOpen(name, ln)
 }
 
-func (l *loader) checkTLS(key string, ln Listener) {
-	if !ln.Type.secure() {
-		for _, f := range []struct{ name, value string }{{"cert_file", ln.CertFile}, {"key_file", ln.KeyFile}, {"client_ca_file", ln.ClientCAFile}} {
-			if f.value != "" {
-				l.failKey(key+"."+f.name, "has no effect with type %s; use tls or wss", ln.Type)
-			}
-		}
-		if ln.RequireClientCert {
-			l.failKey(key+".require_client_cert", "has no effect with type %s; use tls or wss", ln.Type)
-		}
-		return
-	}
-	if ln.CertFile == "" || ln.KeyFile == "" {
-		l.failKey(key, "type %s needs cert_file and key_file", ln.Type)
-	}
-	if ln.RequireClientCert && ln.ClientCAFile == "" {
-		l.failKey(key+".require_client_cert", "needs client_ca_file")
-	}
-}
-
 // checkOpen refuses a listener that others than this machine reach and that nothing was decided about.
 func (l *loader) checkOpen(name string, ln Listener) {
 	if ln.Local() || ln.RequireClientCert || ln.AllowAnonymous != nil || l.cfg.Auth.AllowAnonymous != nil ||

@@ -54,6 +54,28 @@ const (
 	Unix ListenerType = "unix"
 )
 
+// CertName is what of a client's certificate is its username.
+type CertName string
+
+// The names of certificates.
+const (
+	CertNone    CertName = "" // certificates are verified, and say nothing about who the client is
+	CertCN      CertName = "cn"
+	CertDNS     CertName = "dns"
+	CertEmail   CertName = "email"
+	CertURI     CertName = "uri"
+	CertSubject CertName = "subject"
+)
+
+// TLSVersion is a version of TLS.
+type TLSVersion string
+
+// The versions of TLS.
+const (
+	TLS12 TLSVersion = "1.2"
+	TLS13 TLSVersion = "1.3"
+)
+
 // Listener is one address that clients connect to.
 type Listener struct {
 	Type                ListenerType `yaml:"type" enum:"tcp,tls,ws,wss,unix" doc:"transport; if left out, the listener's name where that is one of them"`
@@ -63,6 +85,12 @@ type Listener struct {
 	KeyFile             string       `yaml:"key_file" doc:"tls, wss: private key, PEM"`
 	ClientCAFile        string       `yaml:"client_ca_file" doc:"tls, wss: authorities of client certificates, PEM"`
 	RequireClientCert   bool         `yaml:"require_client_cert" doc:"tls, wss: refuse clients without a valid certificate"`
+	CRLFile             string       `yaml:"crl_file" doc:"tls, wss: client certificates that were revoked, PEM or DER"`
+	CertUsername        CertName     `yaml:"cert_username" doc:"tls, wss: what of a client's valid certificate is its username, for which it needs no password: cn, dns, email, uri or subject; empty: nothing"`
+	CertClientID        bool         `yaml:"cert_client_id" doc:"tls, wss: the name that cert_username gives is the client id too"`
+	SNICertFiles        []string     `yaml:"sni_cert_files" doc:"tls, wss: more certificate chains, for other names that clients ask for, PEM"`
+	SNIKeyFiles         []string     `yaml:"sni_key_files" doc:"tls, wss: their private keys, in the same order, PEM"`
+	TLSMinVersion       TLSVersion   `yaml:"tls_min_version" doc:"tls, wss: least version of TLS, 1.2 or 1.3; empty: 1.2"`
 	MaxConnections      int          `yaml:"max_connections" max:"10000000" doc:"connections at the same time; 0: no limit"`
 	ProxyProtocol       bool         `yaml:"proxy_protocol" doc:"every connection begins with a PROXY protocol header, version 1 or 2"`
 	MountPoint          string       `yaml:"mount_point" doc:"prefix put before every topic of this listener's clients"`

@@ -145,6 +145,9 @@ func (l *loader) list(file string, n *yaml.Node, v reflect.Value, path string) {
 		}
 		list = append(list, item.Value)
 	}
+	if len(list) == 0 && v.IsNil() {
+		return // nothing, as it is
+	}
 	v.Set(reflect.ValueOf(list))
 }
 

@@ -8,6 +8,12 @@ import (
 // Each file has one fault, and the message must name its line, its key and what would be right.
 func TestProblemsOfFiles(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
+		{"keys of TLS without TLS", "listeners: {tcp: {bind: 127.0.0.1:1, crl_file: x}}", `listeners.tcp.crl_file: has no effect with type tcp; use tls or wss`},
+		{"certificate without its key", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, sni_cert_files: [a, b], sni_key_files: [x]}}", `there are 1, for 2 sni_cert_files`},
+		{"certificate's name without authority", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, cert_username: cn}}", `cert_username: needs client_ca_file`},
+		{"client id without a name", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, client_ca_file: a, cert_client_id: true}}", `cert_client_id: needs cert_username`},
+		{"name of a certificate", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, client_ca_file: a, cert_username: nick}}", `"nick" is not one of cn, dns`},
+		{"version of TLS", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, tls_min_version: '1.1'}}", `"1.1" is not one of 1.2, 1.3`},
 		{"value", "node:\n  name: x\n\ndurability: fast\n", `:4: durability: "fast" is not one of fsync, os, memory`},
 		{"number", "mqtt:\n  max_qos: two\n", `:2: mqtt.max_qos: "two" is not a whole number from 0 to 2`},
 		{"number too large", "mqtt: {receive_maximum: 65536}\n", `:1: mqtt.receive_maximum: "65536" is not a whole number from 1 to 65535`},

@@ -154,6 +154,10 @@ func (l *Loop) add(d *driver) bool {
 		d.loop = nil
 		return false
 	}
+	if d.layers != nil { // they may have read more than their handshake, and of that the socket tells nothing
+		l.queue = append(l.queue, d)
+		l.wake()
+	}
 	return true
 }
 
@@ -338,6 +342,8 @@ func (l *Loop) goOn(b *Batch, d *driver) {
 	case d.stalled && !d.c.IsSuspended():
 		d.stalled = false
 		l.settle(d, d.c.Feed(b, nil), true)
+	case d.layers != nil:
+		l.serve(b, d)
 	}
 }
 

@@ -1,0 +1,91 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/auth/clientcert"
+	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/listener"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// expiryWarning is how long before its end a certificate raises an alarm.
+const expiryWarning = 30 * 24 * time.Hour
+
+// certificateAlarm begins the name of the alarm about the certificates of a listener.
+const certificateAlarm = "certificate_expires_"
+
+func moreCerts(ln config.Listener) []listener.CertFiles {
+	files := make([]listener.CertFiles, len(ln.SNICertFiles))
+	for i := range files {
+		files[i] = listener.CertFiles{Cert: ln.SNICertFiles[i], Key: ln.SNIKeyFiles[i]}
+	}
+	return files
+}
+
+// minVersion is the least version of TLS. The configuration is checked; one made by hand gets the default.
+func minVersion(ln config.Listener) uint16 {
+	v, _ := listener.TLSVersion(string(ln.TLSMinVersion))
+	return v
+}
+
+// certificateStep returns the chain with the authenticator for a listener's client certificates, if it has one: where
+// the order says, or else in front, since a certificate says more than what a client says of itself.
+func certificateStep(ln config.Listener, order []string, steps []auth.Step) []auth.Step {
+	if ln.CertUsername == config.CertNone {
+		return steps
+	}
+	own := auth.Step{Name: config.AuthCertificates, Authenticator: clientcert.Authenticator{Source: clientcert.Source(ln.CertUsername)}}
+	at, place := 0, slices.Index(order, own.Name)
+	for at < len(steps) && slices.Index(order, steps[at].Name) < place {
+		at++
+	}
+	return slices.Insert(slices.Clone(steps), at, own)
+}
+
+// nameByCertificate makes the name in the client's certificate its client id, where the listener says so. Without a
+// certificate, which the listener may allow, the client keeps its own.
+func (k *connecting) nameByCertificate(p *mqtt.Connect) error {
+	if !k.listener.certClientID {
+		return nil
+	}
+	cert := clientcert.Verified(k.listener.tlsState(k.net))
+	if cert == nil {
+		return nil
+	}
+	name, err := k.listener.certName.Name(cert)
+	if err != nil {
+		return err
+	}
+	p.ClientID = name
+	return nil
+}
+
+// watchCertificates raises and clears the alarms about certificates and revocation lists that end soon.
+func (b *Broker) watchCertificates(now time.Time) {
+	if !b.opened.Load() {
+		return
+	}
+	for name, s := range b.listeners {
+		what, end := "the revocation list", s.open.RevocationsExpire()
+		for _, c := range s.open.Certificates() {
+			if end.IsZero() || c.NotAfter.Before(end) {
+				what, end = "the certificate "+c.File, c.NotAfter
+			}
+		}
+		left := end.Sub(now)
+		if end.IsZero() || left >= expiryWarning {
+			b.alarms.Deactivate(certificateAlarm + name)
+			continue
+		}
+		days := int(left / (24 * time.Hour))
+		text := fmt.Sprintf("%s of listener %s ends in %d days, at %s: renew it; the file is read again by itself", what, name, days, end.UTC().Format(time.RFC3339))
+		if left <= 0 {
+			text = fmt.Sprintf("%s of listener %s ended at %s: renew it; the file is read again by itself", what, name, end.UTC().Format(time.RFC3339))
+		}
+		b.alarms.Activate(certificateAlarm+name, text, map[string]any{"listener": name, "days_left": days, "not_after": end})
+	}
+}
