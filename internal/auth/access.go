@@ -47,6 +47,21 @@ func (d Decision) String() string {
 	return [...]string{"deny", "allow", "no match", "unknown", "partly", "narrow"}[d]
 }
 
+// Then is what two authorisers say together, the second of which is asked after the first said d.
+func (d Decision) Then(second func() Decision) Decision {
+	if d != NoMatch && d != Narrow {
+		return d
+	}
+	e := second()
+	switch {
+	case d == Narrow && e == Allow:
+		return Partly
+	case d == Narrow && e == NoMatch:
+		return Narrow
+	}
+	return e
+}
+
 // Authorizer decides what a client may do. Its methods are called from many goroutines.
 type Authorizer interface {
 	// Check answers at once, from what is at hand. It is asked about PUBLISH packets and deliveries on the hot path.

@@ -16,7 +16,7 @@ type Cache struct {
 
 // Check is p.Check, remembered. It is for one Identity: Reset comes before another.
 func (c *Cache) Check(p *Permissions, id *Identity, a Access) Decision {
-	if p.open(id) {
+	if p.Open(id) {
 		return Allow
 	}
 	version := p.Version() // before the answer: it may be newer than that, never older

@@ -45,6 +45,7 @@ func (c *Chain) Authenticate(ctx context.Context, r *Request) (Identity, error) 
 type Permissions struct {
 	sources []Authorizer
 	noMatch Decision
+	slow    bool // an answer may be Unknown
 }
 
 // NewPermissions returns the permissions that sources grant, asked in order. What none of them, nor the rules of the
@@ -55,17 +56,19 @@ func NewPermissions(sources []Authorizer, allowNoMatch bool) *Permissions {
 	if allowNoMatch {
 		p.noMatch = Allow
 	}
+	for _, source := range sources {
+		p.slow = p.slow || !versioned(source)
+	}
 	return p
 }
 
-// Check returns Allow, Deny, Unknown or, for a filter that is granted in part, Partly. version identifies the state of
-// the rules that the answer comes from; stable says that it holds as long as that is the Version.
+// Check returns Allow, Deny, Unknown or, for a filter that is granted in part, Partly. stable says that the
+// answer holds as long as Version does.
 func (p *Permissions) Check(id *Identity, a Access) (d Decision, stable bool) {
-	if p.open(id) {
+	if p.Open(id) {
 		return Allow, true
 	}
-	narrow := false
-	stable = true
+	d, stable = NoMatch, true
 	for i := -1; i < len(p.sources); i++ {
 		source := id.Rules
 		if i >= 0 {
@@ -74,36 +77,28 @@ func (p *Permissions) Check(id *Identity, a Access) (d Decision, stable bool) {
 		if source == nil {
 			continue
 		}
-		if _, ok := source.(Versioned); !ok {
-			stable = false
-		}
-		switch d := source.Check(id, a); d {
-		case NoMatch:
-		case Narrow:
-			narrow = true
-		case Allow:
-			return p.whole(narrow), stable
-		default:
+		stable = stable && versioned(source)
+		d = d.Then(func() Decision { return source.Check(id, a) })
+		if d != NoMatch && d != Narrow {
 			return d, stable
 		}
 	}
-	if p.noMatch == Allow {
-		return p.whole(narrow), stable
-	}
-	return Deny, stable
+	return d.Then(func() Decision { return p.noMatch }), stable
 }
 
-// whole is what the grant of a whole filter comes to, after some of it was denied.
-func (p *Permissions) whole(narrow bool) Decision {
-	if narrow {
-		return Partly
-	}
-	return Allow
-}
-
-// open reports whether a client may do everything.
-func (p *Permissions) open(id *Identity) bool {
+// Open reports whether a client may do everything, whatever the rules.
+func (p *Permissions) Open(id *Identity) bool {
 	return id.Superuser || len(p.sources) == 0 && id.Rules == nil
+}
+
+func versioned(source Authorizer) bool {
+	_, ok := source.(Versioned)
+	return ok
+}
+
+// Slow reports whether an answer about a client may be Unknown.
+func (p *Permissions) Slow(id *Identity) bool {
+	return !p.Open(id) && (p.slow || id.Rules != nil && !versioned(id.Rules))
 }
 
 // Ask finds out what is Unknown.
