@@ -23,6 +23,7 @@ mqtt                         <
 pkg/memnet                   <
 pkg/proxyproto               <
 pkg/ratelimit                <
+pkg/filewatch                <
 pkg/scram                    <
 pkg/timerwheel               <
 pkg/websocket                < pkg/ratelimit
@@ -49,7 +50,9 @@ internal/storage/memory      < mqtt internal/message internal/storage + github.c
 internal/storage/badger      < internal/message internal/storage pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
 internal/admin               < internal/storage/badger pkg/vfs
 internal/auth                < mqtt
+internal/auth/aclfile        < internal/auth
 internal/auth/clientcert     < mqtt internal/auth
+internal/auth/password       < mqtt internal/auth + golang.org/x/crypto
 internal/auth/acljson        < mqtt internal/auth
 internal/auth/httpauth       < mqtt internal/auth internal/auth/acljson
 internal/auth/jwt            < + github.com/golang-jwt/jwt
@@ -63,7 +66,7 @@ internal/conn                < mqtt internal/message internal/metrics internal/s
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
 internal/config              < + gopkg.in/yaml.v3
-internal/broker              < mqtt pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
+internal/broker              < mqtt pkg/filewatch pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 internal/cli                 < mqtt internal/admin internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
 .                            < internal/cli
 
@@ -81,7 +84,7 @@ load_test                    < load_test/internal/command
 # Tests and what only they use. Any test may use the modules in testModules.
 internal/storage/storagetest < internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <
-scripts/e2e                  <
+scripts/e2e                  < mqtt
 scripts/crash                < mqtt
 `
 

@@ -3,9 +3,13 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/auth/aclfile"
+	"github.com/barid-mqtt/barid/internal/auth/password"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/pkg/filewatch"
 )
 
 // access is who may connect and what clients may do, as configured.
@@ -13,7 +17,11 @@ type access struct {
 	steps   []auth.Step    // authenticators, in the order in which they are asked; none: only what listeners allow
 	reloads []func() error // read again what may change while the broker runs
 	closes  []func() error
+	watcher *filewatch.Watcher // of files; nil: none is watched
 }
+
+// watchEvery is how often files are looked at. A change is in effect two or three looks later.
+const watchEvery = time.Second
 
 // opener makes one source of answers, and registers with access what it needs at a reload and at the end.
 type opener[T any] struct {
@@ -24,7 +32,9 @@ type opener[T any] struct {
 // openAccess makes the authenticators and authorisers that the configuration asks for, unless an Option has set others.
 func (b *Broker) openAccess() error {
 	cfg := &b.cfg.Auth
-	authenticators := []opener[auth.Authenticator]{}
+	authenticators := []opener[auth.Authenticator]{
+		{config.AuthPasswords, b.openPasswords},
+	}
 	for _, name := range cfg.Authenticators() {
 		for _, o := range authenticators {
 			if o.name != name {
@@ -37,9 +47,17 @@ func (b *Broker) openAccess() error {
 			b.access.steps = append(b.access.steps, auth.Step{Name: name, Authenticator: a})
 		}
 	}
-	authorizers := []opener[auth.Authorizer]{}
+	authorizers := []struct { // in the order in which they are asked
+		opener[auth.Authorizer]
+		set bool
+	}{
+		{opener[auth.Authorizer]{"acl_file", b.openACLFile}, cfg.ACLFile != ""},
+	}
 	var sources []auth.Authorizer
-	for _, o := range authorizers { // in the order in which they are asked
+	for _, o := range authorizers {
+		if !o.set {
+			continue
+		}
 		a, err := o.open(&b.access)
 		if err != nil {
 			return fmt.Errorf("auth: %s: %w", o.name, err)
@@ -50,6 +68,49 @@ func (b *Broker) openAccess() error {
 		b.permissions = auth.NewPermissions(sources, cfg.NoMatch == config.NoMatchAllow)
 	}
 	return nil
+}
+
+func (b *Broker) openPasswords(a *access) (auth.Authenticator, error) {
+	var sources []password.Source
+	if name := b.cfg.Auth.PasswordFile; name != "" {
+		f := password.NewFile(name)
+		if err := b.watchFile(a, "password_file", name, f.Reload); err != nil {
+			return nil, err
+		}
+		sources = append(sources, f)
+	}
+	return password.NewChecker(sources...), nil
+}
+
+func (b *Broker) openACLFile(a *access) (auth.Authorizer, error) {
+	s := aclfile.New(b.cfg.Auth.ACLFile)
+	return s, b.watchFile(a, "acl_file", b.cfg.Auth.ACLFile, s.Reload)
+}
+
+// watchFile reads a file, and again whenever it changes and at a reload. A file that cannot be read any more changes
+// nothing but raises an alarm, until one is there that can.
+func (b *Broker) watchFile(a *access, key, name string, read func() error) error {
+	again := func() error {
+		err := read()
+		b.alarms.Set(key+"_unusable", err != nil,
+			fmt.Sprintf("auth.%s: what was read before stays in effect until this is mended: %v", key, err),
+			map[string]any{"file": name})
+		return err
+	}
+	a.reloads = append(a.reloads, again)
+	if a.watcher == nil {
+		a.watcher = filewatch.New(watchEvery)
+		a.closes = append(a.closes, func() error {
+			a.watcher.Stop()
+			return nil
+		})
+	}
+	a.watcher.Add(name, func() { // before it is read: no change is missed in between
+		if err := again(); err == nil {
+			b.log.Info("file changed and was read again", "key", "auth."+key, "file", name)
+		}
+	})
+	return read()
 }
 
 // authenticatorOf decides who may connect at a listener.

@@ -30,7 +30,7 @@ import (
 // catchUpWorkers read the log for sessions that lag behind.
 const catchUpWorkers = 2
 
-// workers is how many slow things (authentication, for one) happen at a time.
+// workers is how many slow things (accepting a durable session, for one) happen at a time.
 const workers = 64
 
 // Broker is an MQTT broker.
@@ -163,6 +163,10 @@ func (b *Broker) work(fn func()) {
 		fn()
 	})
 }
+
+// beside runs fn on a goroutine of its own: for what waits for others, and bounds itself by an auth.Gate. The connection it
+// is for is suspended meanwhile, so there is one for each at most.
+func (b *Broker) beside(fn func()) { b.tasks.Go(fn) }
 
 // everySecond is what has to be done from time to time.
 func (b *Broker) everySecond(now time.Time) {

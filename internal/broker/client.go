@@ -75,6 +75,7 @@ type subscription struct {
 	group   *group        // nil: not shared
 	member  *member       // of group
 	only    bool          // it is exclusive
+	whole   bool          // all that it matches is granted to its client
 	replay  *list.Element // of its client's replays; nil: none
 	changes int           // versions made since its past was last forgotten
 }
@@ -263,6 +264,10 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 	case session.Dropped:
 		c.broker.metrics.Drop(s.Reason, 1)
 	case session.SendPublish:
+		if !c.mayReceive(s.Delivery.Message.Topic) {
+			c.discard(s.PacketID, message.DropNotAuthorized)
+			return
+		}
 		c.write(w, &s.Delivery, s.PacketID, s.Dup || c.repeats(&s.Delivery))
 	}
 }
@@ -278,9 +283,17 @@ func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) 
 		c.dirtied()
 	}
 	if !w.Publish(d, conn.Topic(d.Message, c.link.mount), id, dup) {
-		c.broker.metrics.Drop(message.DropTooLarge, 1)
-		c.session.Discard(id)
+		c.discard(id, message.DropTooLarge)
 	}
+}
+
+// discard treats a delivery that is not sent as if it had been, and completed.
+func (c *client) discard(id uint16, why message.DropReason) {
+	if id != 0 {
+		c.dirtied()
+	}
+	c.broker.metrics.Drop(why, 1)
+	c.session.Discard(id)
 }
 
 // refill queues the next retained messages of the first replay. It reports whether there is something to send now.
@@ -291,7 +304,7 @@ func (c *client) refill(b *conn.Batch) bool {
 		queued := 0
 		for _, e := range entries {
 			r.after = e.Message.Topic
-			if d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.version}); ok {
+			if d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.version}); ok && c.mayReceive(e.Message.Topic) {
 				d.Retain = true
 				if c.session.Enqueue(d) == message.NotDropped {
 					queued++

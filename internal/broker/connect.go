@@ -51,7 +51,7 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 			return
 		}
 		k.exchange = m.Start(&k.request)
-		k.broker.work(func() { k.step(p.AuthData) })
+		k.broker.beside(func() { k.step(p.AuthData) })
 		return
 	}
 	if a, ok := k.listener.authenticator.(quick); ok { // the answer is at hand: no goroutine for it
@@ -59,7 +59,7 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 		k.authenticated(id, err)
 		return
 	}
-	k.broker.work(func() {
+	k.broker.beside(func() {
 		id, err := k.listener.authenticator.Authenticate(k.broker.ctx, &k.request)
 		k.authenticated(id, err)
 	})
@@ -73,7 +73,7 @@ type quick interface {
 
 // Authenticate implements conn.Handler.
 func (k *connecting) Authenticate(_ *conn.Conn, p *mqtt.Auth) {
-	k.broker.work(func() { k.step(p.AuthData) })
+	k.broker.beside(func() { k.step(p.AuthData) })
 }
 
 // step takes the enhanced authentication one packet further.
@@ -175,7 +175,7 @@ func (k *connecting) authorize() {
 		answer()
 		return
 	}
-	b.work(func() {
+	b.beside(func() {
 		b.permissions.Ask(b.ctx, l.identity, a)
 		answer()
 	})
@@ -253,7 +253,7 @@ func (k *connecting) resume(old *client) {
 				k.giveUp(old, mqtt.ServerUnavailable)
 				return
 			}
-			k.accept(c, old != nil, expiry)
+			k.permit(c, func() { k.accept(c, old != nil, expiry) })
 		})
 	})
 	if err != nil {
@@ -305,6 +305,8 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 	accepted := k.conn.Accept(l, ack, keepAlive)
 	if accepted { // under the lock, so that nothing is delivered before CONNACK, and nothing settled before this
 		c.attach(l)
+		c.permitted()
+		l.expireAccess()
 	}
 	c.mu.Unlock()
 	if !accepted {

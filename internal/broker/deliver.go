@@ -67,6 +67,10 @@ func (c *client) each(m *message.Message, subs []*session.Subscription, fn func(
 
 // enqueue sends a delivery at once if nothing is before it, and queues it otherwise. The caller holds c.mu.
 func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
+	if c.link != nil && !c.mayReceive(d.Message.Topic) {
+		c.broker.metrics.Drop(message.DropNotAuthorized, 1)
+		return
+	}
 	if c.replays.Len() == 0 && c.pass(b, &d) {
 		return
 	}
@@ -99,16 +103,20 @@ func (c *client) pass(b *conn.Batch, d *session.Delivery) bool {
 	return ok
 }
 
-// offer gives a member of a shared group a message; false: it cannot take it.
-func (c *client) offer(b *conn.Batch, d session.Delivery) bool {
+// offer gives a member of a shared group a message. It reports whether the member took it, and if not, whether it may
+// not have it.
+func (c *client) offer(b *conn.Batch, d session.Delivery) (taken, denied bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.link != nil && !c.mayReceive(d.Message.Topic) {
+		return false, true
+	}
 	if c.link == nil || c.session.Enqueue(d) != message.NotDropped {
 		c.ready.Store(false)
-		return false
+		return false, false
 	}
 	c.pump(b)
-	return true
+	return true, false
 }
 
 // Tail implements router.Subscriber.

@@ -184,20 +184,33 @@ func (g *group) take(b *conn.Batch, r router.Record) bool {
 	return true
 }
 
-// assign gives a message to a member that can take it; false: none can.
+// assign gives a message to a member that can take it; false: none can. A message that no member may have is dropped, or
+// nothing after it would reach anyone.
 func (g *group) assign(b *conn.Batch, d session.Delivery) bool {
 	key := share.Key{ClientID: d.Message.ClientID, Topic: d.Message.Topic}
-	for range 8 { // a member that was ready may not be any more
+	var denied []*member
+	for tries := 0; tries < 8; { // a member that was ready may not be any more
 		g.mu.Lock()
 		m, ok := g.members.Pick(key, func(m *member) (int, bool) {
-			return int(m.client.load.Load()), m.client.ready.Load()
+			return int(m.client.load.Load()), m.client.ready.Load() && !slices.Contains(denied, m)
 		})
+		all := g.members.Len()
 		g.mu.Unlock()
 		if !ok {
-			return false
-		}
-		if g.offer(b, m, d) {
+			if len(denied) == 0 || len(denied) < all {
+				return false
+			}
+			g.broker.metrics.Drop(message.DropNotAuthorized, 1)
 			return true
+		}
+		taken, refused := g.offer(b, m, d)
+		switch {
+		case taken:
+			return true
+		case refused:
+			denied = append(denied, m)
+		default:
+			tries++
 		}
 	}
 	return false
@@ -212,11 +225,11 @@ func (g *group) hasReady() bool {
 
 // offer gives a message to one member, as its own subscription says. The delivery's place in the log is the group's
 // business, not the member's.
-func (g *group) offer(b *conn.Batch, m *member, d session.Delivery) bool {
+func (g *group) offer(b *conn.Batch, m *member, d session.Delivery) (taken, denied bool) {
 	sub := m.sub.Load()
 	mine, ok := session.Merge(d.Message, m.client.id, []*session.Subscription{sub})
 	if !ok {
-		return false // it is about to leave
+		return false, false // it is about to leave
 	}
 	mine.Group = g
 	return m.client.offer(b, mine)

@@ -44,6 +44,7 @@ func (b *Broker) disconnected(l *link) {
 	b.settle(c)
 	b.log.Debug("client disconnected", "client", c.id)
 	c.mu.Lock()
+	l.expiry.cancel()
 	ended := l.ended
 	c.leaving = nil
 	c.mu.Unlock()

@@ -32,7 +32,9 @@ type link struct {
 	will      *will         // nil: none, or discarded by DISCONNECT
 	packetID  uint16        // of the PUBLISH that is being handled
 	packetQoS mqtt.QoS
-	ended     func() // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
+	receipts  receipts // guarded by client.mu
+	expiry    timer    // of identity; guarded by client.mu
+	ended     func()   // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
 }
 
 // busyRetry is how long to wait before the engine, which was busy, is asked again.
@@ -108,7 +110,7 @@ func (l *link) mayPublish(topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.
 		return mqtt.Success, conn.Done
 	case auth.Unknown:
 		l.conn.Suspend()
-		b.work(func() {
+		b.beside(func() {
 			b.permissions.Ask(b.ctx, l.identity, a)
 			l.conn.Resume()
 		})

@@ -24,7 +24,7 @@ func (l *link) Authenticate(p *mqtt.Auth) error {
 		return mqtt.ProtocolError
 	}
 	l.conn.Suspend()
-	b.work(func() { l.step(p.AuthData) })
+	b.beside(func() { l.step(p.AuthData) })
 	return nil
 }
 
@@ -53,6 +53,8 @@ func (l *link) identify(id *auth.Identity) {
 	defer l.client.mu.Unlock()
 	l.identity, l.exchange = id, nil
 	l.grants.Reset()
+	l.receipts = receipts{}
+	l.expireAccess()
 }
 
 // complete adds what the connection knows to an identity.

@@ -54,7 +54,7 @@ func subscribing(f parsedFilter, qos mqtt.QoS) auth.Access {
 func (l *link) ask(p *mqtt.Subscribe) {
 	b := l.client.broker
 	l.conn.Suspend()
-	b.work(func() {
+	b.beside(func() {
 		for _, f := range p.Filters {
 			if parsed, _, code := l.parseFilter(f.Filter); !code.Failed() {
 				b.permissions.Ask(b.ctx, l.identity, subscribing(parsed, f.QoS))
@@ -162,7 +162,8 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		return ch, code
 	}
 	b := c.broker
-	if d := l.maySubscribe(parsed, f.QoS); d != auth.Allow && d != auth.Partly {
+	granted := l.maySubscribe(parsed, f.QoS)
+	if granted != auth.Allow && granted != auth.Partly {
 		return ch, mqtt.NotAuthorized
 	}
 	f.QoS = min(f.QoS, mqtt.QoS(b.cfg.MQTT.MaxQoS))
@@ -184,6 +185,8 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		c.lookup = nil
 		c.enter(sub, version, share)
 	}
+	sub.whole = granted == auth.Allow
+	l.receipts.all = l.receipts.all && sub.whole
 	if sub.group != nil {
 		sub.group.refresh()
 	}

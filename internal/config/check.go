@@ -96,8 +96,6 @@ func (l *loader) check() {
 // leave it open.
 func (l *loader) refuseUnprotected() {
 	for _, k := range []struct{ key, value string }{
-		{"auth.password_file", l.cfg.Auth.PasswordFile},
-		{"auth.acl_file", l.cfg.Auth.ACLFile},
 		{"auth.built_in.users", word(l.cfg.Auth.BuiltIn.Users)},
 		{"auth.built_in.rules", word(l.cfg.Auth.BuiltIn.Rules)},
 	} {

@@ -60,8 +60,9 @@ func TestProblemsOfFiles(t *testing.T) {
 		{"metrics' address taken", "metrics: {bind: 127.0.0.1:8083}\n", `:1: metrics.bind: 127.0.0.1:8083 is taken by listeners.ws.bind`},
 		{"stream without filters", "streams:\n  s: {keep_seconds: 1}\n", `:2: streams.s: needs filters`},
 		{"data directory", "data_dir: ''\n", `:1: data_dir: is empty`},
-		{"password file", "auth:\n  password_file: users\n", `:2: auth.password_file: not available in this version`},
-		{"acl file", "auth:\n  acl_file: acl\n", `:2: auth.acl_file: not available in this version`},
+		{"unknown authenticator", "auth:\n  order: [kerberos]\n", `:2: auth.order: "kerberos" is not one of`},
+		{"authenticator twice", "auth:\n  order: [http, http]\n", `:2: auth.order: http is there twice`},
+		{"authenticator left out", "auth:\n  password_file: users\n  order: [http]\n", `:3: auth.order: passwords is configured and not in the list`},
 	} {
 		file := writeFile(t, tt.text)
 		_, _, err := Load(Sources{File: file})
