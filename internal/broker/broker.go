@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,6 @@ import (
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/sys"
-	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // catchUpWorkers read the log for sessions that lag behind.
@@ -73,6 +73,7 @@ type Broker struct {
 	opened        atomic.Bool // listeners are open
 	restored      atomic.Bool // all readers of the log are known: it may be trimmed
 	keeper        keeper
+	grown         grown
 	seq           atomic.Uint64
 	incarnation   atomic.Uint64
 	connections   atomic.Int64
@@ -82,10 +83,10 @@ type Broker struct {
 	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
 
 	mu      sync.Mutex // guards what follows
-	conns   map[*conn.Conn]struct{}
+	conns   map[*conn.Conn]net.Conn
 	stopped bool
 	wg      sync.WaitGroup // connections and accept loops
-	tasks   sync.WaitGroup // work, which connections and the engine ask for
+	tasks   sync.WaitGroup // work and turns at gates, which connections and the engine ask for
 }
 
 // Option changes how a broker is made, for parts that the configuration does not choose.
@@ -116,11 +117,12 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	m := new(metrics.Metrics)
 	b := &Broker{
 		cfg: cfg, log: log, metrics: m, shareStrategy: strategy, started: time.Now(),
-		registry: newRegistry(), exclusive: exclusive{owners: make(map[string]*client)},
+		exclusive: exclusive{owners: make(map[string]*client)},
 		methods:   make(map[string]auth.Method),
-		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]struct{}),
+		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]net.Conn),
 		slots: make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes,
 	}
+	b.registry = newRegistry(b.tasks.Go)
 	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown"}
 	for _, o := range opts {
 		o(b)
@@ -175,56 +177,6 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)
 	b.trim()
+	b.trimSessions(now)
 	b.publishSys(now)
-}
-
-// Stop closes the listeners and all connections, version 5 clients told that the server is shutting down, and then
-// everything else. It gives up waiting for connections when ctx is done.
-func (b *Broker) Stop(ctx context.Context) error {
-	b.mu.Lock()
-	if b.stopped {
-		b.mu.Unlock()
-		return nil
-	}
-	b.stopped = true
-	conns := make([]*conn.Conn, 0, len(b.conns))
-	for c := range b.conns {
-		conns = append(conns, c)
-	}
-	b.mu.Unlock()
-	err := b.closeListeners()
-	for _, c := range conns {
-		c.Close(mqtt.ServerShuttingDown, "the server is shutting down")
-		c.FlushSoon()
-	}
-	b.cancel()
-	err = errors.Join(err, b.closeAdmin())
-	err = errors.Join(err, wait(ctx, &b.wg, "connections"))
-	b.timers.close()
-	b.stopKeeper()
-	b.keepAlive.Stop()
-	err = errors.Join(err, b.engine.Close())
-	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one
-	err = errors.Join(err, b.access.close())
-	b.router.Close()
-	if b.loops != nil {
-		b.loops.Stop()
-	}
-	b.flusher.Stop()
-	return err
-}
-
-// wait waits for a group, until ctx is done.
-func wait(ctx context.Context, wg *sync.WaitGroup, what string) error {
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s did not end in time: %w", what, ctx.Err())
-	}
 }

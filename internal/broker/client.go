@@ -55,6 +55,7 @@ type client struct {
 	willTimer timer
 	endTimer  timer
 
+	grown      bool                   // listed to be trimmed
 	dirty      bool                   // listed by the keeper
 	stored     bool                   // the engine has an entry of it
 	persisted  message.Position       // its place in the log as the engine has it
@@ -249,6 +250,7 @@ func (c *client) pump(b *conn.Batch) {
 		}
 	}
 	w.End()
+	c.noteGrowth()
 	room := c.session.Room() > 0
 	c.ready.Store(room)
 	c.load.Store(int32(c.session.InFlight() + c.session.Queued()))

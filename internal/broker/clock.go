@@ -61,6 +61,22 @@ func (b *Broker) markOps() []storage.Op {
 	return []storage.Op{state.Clock.Put(uint64(m.Time.UnixNano())), state.Wall.Put(uint64(m.Wall.UnixNano()))}
 }
 
+// markDue reports whether it is time to keep the mark: when something else is kept, but not too often, and else seldom. It
+// is the keeper's.
+func (b *Broker) markDue(now time.Time, changes bool) bool {
+	k := &b.keeper
+	passed := now.Sub(k.marked)
+	if passed < markInterval {
+		return false
+	}
+	end := b.logEnd()
+	if !changes && end == k.end && passed < markIdle {
+		return false
+	}
+	k.marked, k.end = now, end
+	return true
+}
+
 // watchClock looks for jumps of the machine's clock, and ends the alarm of an old one.
 func (b *Broker) watchClock(now time.Time) {
 	if j, ok := b.clock.Check(); ok {

@@ -52,7 +52,7 @@ func TestASetClockNeitherExtendsNorShortensAnExpiry(t *testing.T) {
 				sub, _ := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 3000})
 				sub.subscribe(t, "t", 1)
 				_ = sub.send(&mqtt.Disconnect{})
-				synctest.Wait()
+				pause(20 * time.Second)
 				expiring(t, w, 20, 40, 100)
 				pause(15 * time.Second)
 				wall.set(tt.running)
@@ -89,6 +89,8 @@ func TestASetClockLeavesSessionsWillsAndDelaysAlone(t *testing.T) {
 		defer w.close()
 		sub, _ := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 3000})
 		sub.subscribe(t, "w/#", 1)
+		wall.set(-2 * time.Hour)
+		pause(2 * time.Second)
 		dying, _ := w.connect(&mqtt.Connect{ClientID: "dying", SessionExpirySeconds: 90, Will: &mqtt.Will{Topic: "w/will", Payload: []byte("x"), QoS: 1, DelaySeconds: 60}})
 		_ = dying.conn.Close()
 		synctest.Wait()
@@ -112,6 +114,51 @@ func TestASetClockLeavesSessionsWillsAndDelaysAlone(t *testing.T) {
 		if _, ack := w.connect(&mqtt.Connect{ClientID: "dying", SessionExpirySeconds: 90}); !ack.SessionPresent {
 			t.Error("a session that had 5 s left is gone")
 		}
+	})
+}
+
+// TestAfterALongBreakEverythingFollowsTheClock sets the clock forward while the broker is down, which is like a break of
+// that length: what was to expire meanwhile is gone, and what comes later lives as long as it is to.
+func TestAfterALongBreakEverythingFollowsTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wall := new(setClock)
+		w := newWorld(t).with(wall.option())
+		defer w.close()
+		for id, expiry := range map[string]uint32{"sub": 10_000, "short": 3000} {
+			p, _ := w.connect(&mqtt.Connect{ClientID: id, SessionExpirySeconds: expiry})
+			p.subscribe(t, "t", 1)
+			_ = p.send(&mqtt.Disconnect{})
+		}
+		pause(2 * time.Second)
+		expiring(t, w, 100, 3000, 5000)
+		w.down = func() { wall.set(time.Hour) }
+		w.restart()
+		w.down = nil
+		pause(2 * time.Second)
+		if _, ack := w.connect(&mqtt.Connect{ClientID: "short", SessionExpirySeconds: 3000}); ack.SessionPresent {
+			t.Error("a session outlived its expiry by the break")
+		}
+		expect := func(p *peer, lives, left int) {
+			t.Helper()
+			m := expectPublish(t, p)
+			if _, seconds := numberOf(m.Payload); seconds != lives || max(left-int(m.Properties.MessageExpirySeconds), int(m.Properties.MessageExpirySeconds)-left) > 3 {
+				t.Errorf("a message that lives for %d s has %d s to go, want the one of %d s with %d s", seconds, m.Properties.MessageExpirySeconds, lives, left)
+			}
+			_ = p.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: m.PacketID}})
+		}
+		sub, ack := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 10_000})
+		if !ack.SessionPresent {
+			t.Fatal("a session that had hours left is gone")
+		}
+		expect(sub, 5000, 5000-3600-2)
+		expiring(t, w, 50) // to one that is there
+		expect(sub, 50, 50)
+		_ = sub.conn.Close()
+		synctest.Wait()
+		expiring(t, w, 10, 60)
+		pause(20 * time.Second)
+		sub, _ = w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 10_000})
+		expect(sub, 60, 40)
 	})
 }
 

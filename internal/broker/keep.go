@@ -27,7 +27,8 @@ type keeper struct {
 	mu      sync.Mutex
 	clients []*client
 	groups  []*group
-	marked  time.Time // when the clock's mark was last kept; the keeper's own
+	marked  time.Time        // when the clock's mark was last kept; like the next, the keeper's own
+	end     message.Position // of the log then
 	stop    chan struct{}
 	wg      sync.WaitGroup
 }
@@ -114,8 +115,7 @@ func (b *Broker) flushState(now time.Time) {
 			}
 		}
 	}
-	if passed := now.Sub(k.marked); passed >= markIdle || passed >= markInterval && len(clients)+len(groups) > 0 {
-		k.marked = now
+	if b.markDue(now, len(clients)+len(groups) > 0) {
 		ops = b.markOps()
 	}
 	for _, g := range groups {

@@ -130,6 +130,7 @@ func (l *link) admit(p *mqtt.Publish) (verdict session.Inbound, retry bool) {
 		l.conn.Suspend()
 		return 0, true
 	}
+	c.noteGrowth()
 	return c.session.ReceivePublish(p.PacketID, p.QoS), false
 }
 

@@ -156,7 +156,7 @@ func (b *Broker) serve(socket conn.Socket, s *listenerState) {
 		_ = socket.Conn.Close()
 		return
 	}
-	b.conns[c] = struct{}{}
+	b.conns[c] = socket.Conn
 	b.metrics.Sockets.Inc()
 	socket.Loops = b.loops
 	b.wg.Add(1)

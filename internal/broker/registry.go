@@ -8,13 +8,15 @@ type registry struct {
 	clients map[string]*client
 	gates   map[string]*gate
 	coming  int // sessions that have a place and are not put yet
+
+	run func(fn func()) // on a goroutine that the broker joins; static
 }
 
 // gate is closed while a CONNECT of one client id is under way.
 type gate struct{ waiting []func(leave func()) }
 
-func newRegistry() *registry {
-	return &registry{clients: make(map[string]*client), gates: make(map[string]*gate)}
+func newRegistry(run func(fn func())) *registry {
+	return &registry{run: run, clients: make(map[string]*client), gates: make(map[string]*gate)}
 }
 
 // enter runs fn once no other CONNECT of the client is under way; until leave is called, none is. It may run fn now, or
@@ -42,7 +44,7 @@ func (r *registry) leave(id string) {
 	fn := g.waiting[0]
 	g.waiting = g.waiting[1:]
 	r.mu.Unlock()
-	go fn(func() { r.leave(id) }) // not on this stack: a thousand waiting CONNECTs would nest
+	r.run(func() { fn(func() { r.leave(id) }) }) // not on this stack: a thousand waiting CONNECTs would nest
 }
 
 func (r *registry) get(id string) *client {

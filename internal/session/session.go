@@ -128,6 +128,22 @@ func (s *Session) Detach() (unsent []Delivery) {
 // Attached reports whether the session has a connection.
 func (s *Session) Attached() bool { return s.attached }
 
+// What a session may have grown to before Trim is worth its while: about 10 kB.
+const (
+	grownSlots = 64
+	grownIDs   = 1024
+)
+
+// Grown reports whether the session holds memory, for what was under way at one time, that Trim may give back.
+func (s *Session) Grown() bool {
+	return cap(s.out.slots) > grownSlots || len(s.q.ring) > grownSlots || len(s.in.ids.slots) > grownIDs
+}
+
+// Quiet reports whether next to nothing is under way now.
+func (s *Session) Quiet() bool {
+	return s.out.n <= grownSlots/4 && s.q.n <= grownSlots/4 && s.in.ids.n <= grownIDs/4
+}
+
 // Trim gives back memory that the session has grown and does not use now. Nothing else about it changes. A busy session
 // would only grow it again, so call it for sessions that have been quiet for a while.
 func (s *Session) Trim() {

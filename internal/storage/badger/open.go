@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/pkg/wal"
 )
 
 // Open opens a data directory, or makes one. It replays what the state may lack, so that the engine it returns has all
@@ -249,10 +252,14 @@ func (e *Engine) leaveCheckpoint() error {
 	if e.fault != nil || e.stateErr != nil || e.log.disk == 0 {
 		return nil
 	}
-	if err := e.checkpoint(); err != nil {
-		return err
+	err := e.checkpoint()
+	if err == nil {
+		h := header{seq: e.log.next, start: e.log.end, firstUnit: e.nextUnit, tokens: e.claims.permitted, checkpoint: e.log.checkpoint}
+		_, err = e.disk.Load().Append(appendBlock(nil, &h, nil))
 	}
-	h := header{seq: e.log.next, start: e.log.end, firstUnit: e.nextUnit, tokens: e.claims.permitted, checkpoint: e.log.checkpoint}
-	_, err := e.disk.Load().Append(appendBlock(nil, &h, nil))
+	if errors.Is(err, wal.ErrNoSpace) || errors.Is(err, storage.ErrFull) {
+		e.logger.Warn("no room for a checkpoint: the next start replays the log", "error", err)
+		return nil
+	}
 	return err
 }

@@ -55,6 +55,15 @@ func TestAStateThatCouldNotBeSyncedIsOpenedAgain(t *testing.T) {
 			t.Errorf("Health says %v", h.Err)
 		}
 	}
+	lost := new(changes) // what the kernel could not write
+	for i := range 30 {
+		lost.Set(fmt.Sprintf("k%d", i), nil)
+	}
+	e.applying.Lock()
+	if err := e.state.apply(lost, e.applied); err != nil {
+		t.Fatal(err)
+	}
+	e.applying.Unlock()
 	broken.Store(false)
 	write(9, 10)
 	e.checkpoints.Lock()
@@ -79,8 +88,8 @@ func TestAStateThatCouldNotBeSyncedIsOpenedAgain(t *testing.T) {
 	closeEngine(t, e)
 }
 
-// TestWhatAFailedSyncLostIsWrittenAnew takes away what the state got since its last checkpoint, as a kernel may that could
-// not write it.
+// TestWhatAFailedSyncLostIsWrittenAnew takes away what the state got since its last checkpoint, also a removal, as a kernel
+// may that could not write it.
 func TestWhatAFailedSyncLostIsWrittenAnew(t *testing.T) {
 	_, e := openMem(t, Options{})
 	mustCommit(t, e, storage.Unit{Ops: []storage.Op{put("old", "1"), put("gone", "1")}})
