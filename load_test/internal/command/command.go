@@ -34,6 +34,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = list(stdout)
 	case "run":
 		err = run(ctx, args[1:], stdout, stderr)
+	case "compare":
+		err = compare(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/barid-mqtt/barid/load_test/internal/loop"
 	"github.com/barid-mqtt/barid/load_test/internal/proc"
+	"github.com/barid-mqtt/barid/load_test/internal/report"
 	"github.com/barid-mqtt/barid/load_test/internal/scenario"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -39,6 +40,7 @@ func addLoadFlags(set *flag.FlagSet) *loadFlags {
 	set.IntVar(&v.PayloadBytes, "payload", 0, "bytes of a payload, at least 16")
 	set.IntVar(&v.Window, "window", 0, "closed loop: messages under way of each publisher; 0: as many as the socket takes")
 	set.IntVar(&v.Refill, "refill", 0, "closed loop: send when at least so many messages may be sent, for larger writes")
+	set.IntVar(&v.Messages, "messages", 0, "messages in all, of scenarios that send a number of them")
 	set.Float64Var(&v.Rate, "rate", 0, "open loop: messages (or connections) a second in all; 0: closed loop")
 	set.BoolVar(&v.OneWrite, "one", false, "a write for each message")
 	set.UintVar(&f.level, "protocol", 4, "protocol level: 3 (MQTT 3.1), 4 (3.1.1) or 5")
@@ -76,6 +78,8 @@ func (f *loadFlags) apply(l *scenario.Load) error {
 		case "window":
 			l.Window = v.Window
 			l.Refill = min(l.Refill, v.Window)
+		case "messages":
+			l.Messages = v.Messages
 		case "rate":
 			l.Rate = v.Rate
 		case "one":
@@ -166,7 +170,7 @@ func parseWithName(set *flag.FlagSet, args []string) (name string, err error) {
 func printResult(w io.Writer, r *scenario.Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, m := range r.Metrics {
-		fmt.Fprintf(t, "%s\t %s\t %s\t\n", m.Name, formatValue(m.Value), m.Unit)
+		fmt.Fprintf(t, "%s\t %s\t %s\t\n", m.Name, report.Number(m.Value), m.Unit)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -178,19 +182,6 @@ func printResult(w io.Writer, r *scenario.Result) error {
 		fmt.Fprintln(w, "problem:", p)
 	}
 	return nil
-}
-
-// formatValue writes three digits that matter, and no fraction of large numbers.
-func formatValue(v float64) string {
-	switch {
-	case v >= 100 || v == float64(int64(v)):
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case v >= 0.1:
-		return fmt.Sprintf("%.2f", v)
-	}
-	return fmt.Sprintf("%.4f", v)
 }
 
 // progress is the line that says how a run goes.
@@ -215,7 +206,7 @@ func (p *progress) of(name string) func(phase string, done, of time.Duration, ra
 		p.shown = time.Now()
 		text := fmt.Sprintf("%s: %s, %.1f of %.1f s", name, phase, done.Seconds(), of.Seconds())
 		if rate > 0 {
-			text += fmt.Sprintf(", %s/s", formatValue(rate))
+			text += fmt.Sprintf(", %s/s", report.Number(rate))
 		}
 		if p.terminal {
 			fmt.Fprintf(p.w, "\r%-79s", text)

@@ -61,6 +61,9 @@ func (c *Client) Version() mqtt.Version { return c.version }
 // SetClean sets whether the next connection asks for a clean start.
 func (c *Client) SetClean(on bool) { c.hello.CleanStart = on }
 
+// SetID sets the client id of the next connection.
+func (c *Client) SetID(id string) { c.hello.ClientID = id }
+
 // Up reports whether it is connected and accepted.
 func (c *Client) Up() bool { return c.greeted }
 

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"runtime"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/barid-mqtt/barid/load_test/internal/check"
@@ -50,7 +47,7 @@ func newFleet(load Load, target *loop.Target, pace client.Pace) (*fleet, error) 
 		f.ledgers = append(f.ledgers, client.NewLedger(l, f.pubs))
 	}
 	f.makeSubscribers()
-	if err := f.makePublishers(pace); err != nil {
+	if err := f.makePublishers(pace, wire.Message{QoS: load.QoS, PayloadBytes: load.PayloadBytes}); err != nil {
 		f.stop()
 		return nil, err
 	}
@@ -81,13 +78,14 @@ func (f *fleet) makeSubscribers() {
 	}
 }
 
-func (f *fleet) makePublishers(pace client.Pace) error {
+// makePublishers makes publishers of messages like m, each with a topic of its own or its group.
+func (f *fleet) makePublishers(pace client.Pace, m wire.Message) error {
 	l := &f.load
 	if l.Rate > 0 {
 		pace.Interval = time.Duration(float64(l.Publishers) / l.Rate * float64(time.Second))
 	}
 	for i := range f.pubs {
-		m := wire.Message{Topic: l.topic(f.prefix, i), QoS: l.QoS, PayloadBytes: l.PayloadBytes}
+		m.Topic = l.topic(f.prefix, i)
 		t, err := wire.NewTemplate(m, l.Version)
 		if err != nil {
 			return err
@@ -243,68 +241,6 @@ func (f *fleet) received() (c check.Counts) {
 		}
 	}
 	return c
-}
-
-// lives follows which clients are connected.
-type lives struct {
-	mu       sync.Mutex
-	changed  chan struct{}
-	up       int
-	err      error          // the first, while connecting
-	failures map[string]int // connections that ended, by reason
-	ended    bool
-}
-
-// expect starts to count the clients that get ready. The channel tells that the state has changed.
-func (v *lives) expect() <-chan struct{} {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.up, v.err = 0, nil
-	v.changed = make(chan struct{}, 1)
-	return v.changed
-}
-
-func (v *lives) state() (up int, err error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.up, v.err
-}
-
-// report is what clients call.
-func (v *lives) report(up bool, err error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	switch {
-	case v.ended || !up && err == nil:
-		return
-	case up:
-		v.up++
-	default:
-		v.failures[err.Error()]++
-		if v.err == nil {
-			v.err = err
-		}
-	}
-	select {
-	case v.changed <- struct{}{}:
-	default:
-	}
-}
-
-// end has connections end without being failures.
-func (v *lives) end() {
-	v.mu.Lock()
-	v.ended = true
-	v.mu.Unlock()
-}
-
-// problems tells which connections failed.
-func (v *lives) problems(r *Result) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, reason := range slices.Sorted(maps.Keys(v.failures)) {
-		r.problem("%s: %s", count(int64(v.failures[reason]), "connection was lost|connections were lost"), reason)
-	}
 }
 
 var errNothing = errors.New("nothing was delivered or acknowledged")

@@ -27,6 +27,7 @@ type Load struct {
 	Refill       int     // send when at least so many may be sent
 	Rate         float64 // messages a second of all publishers, an open loop; connections a second; 0: as fast as it goes
 	OneWrite     bool    // a write for each message
+	Messages     int     // of scenarios that send a number of messages, all publishers together
 	Durable      bool    // subscribers have persistent sessions
 
 	Version   mqtt.Version
@@ -55,7 +56,7 @@ func (l *Load) check() error {
 		return errors.New("the protocol version is 3, 4 (3.1.1) or 5")
 	case l.QoS > mqtt.ExactlyOnce:
 		return errors.New("QoS is 0, 1 or 2")
-	case l.Publishers < 0 || l.Subscribers < 0 || l.Clients < 0 || l.Window < 0 || l.Rate < 0:
+	case l.Publishers < 0 || l.Subscribers < 0 || l.Clients < 0 || l.Messages < 0 || l.Window < 0 || l.Rate < 0:
 		return errors.New("numbers of clients, window and rate must not be negative")
 	case l.Publishers > 0 && l.Groups > l.Publishers || l.Subscribers > 0 && l.Groups > l.Subscribers:
 		return fmt.Errorf("%d groups need as many publishers and subscribers", l.Groups)
@@ -77,6 +78,9 @@ func (l *Load) copies() int {
 	}
 	return l.Subscribers / l.groups()
 }
+
+// Descriptors returns how many descriptors a load needs at each end, besides a few.
+func (l *Load) Descriptors() int { return l.Publishers + l.Subscribers + l.Clients }
 
 func (l *Load) groups() int { return max(l.Groups, 1) }
 

@@ -65,6 +65,9 @@ func All() []Scenario {
 	all = append(all, fanIn()...)
 	all = append(all, fanOut()...)
 	all = append(all, pairs()...)
+	all = append(all, kept()...)
+	all = append(all, connections()...)
+	all = append(all, neighbours()...)
 	all = append(all, suite()...)
 	return all
 }
@@ -162,5 +165,9 @@ func suite() []Scenario {
 		{Name: "p2p-50K-50K-50K-50K", About: "50,000 pairs: needs 100,000 descriptors at each end", Load: p2p(50_000), Keys: paced, run: traffic},
 		{Name: "sharedsub-50K-500-50K-50K", About: "50,000 publishers, 500 members: needs 50,500 descriptors at each end", Load: shared(50_000, 500),
 			Keys: paced, run: traffic},
+		{Name: "conn-tcp-10K-100", About: "10,000 connections at 100 a second, then idle", Load: crowdOf(10_000, 100),
+			Keys: []string{MetricConnCPU, MetricP99, MetricPerConn}, run: hold},
+		{Name: "conn-tcp-1M-5K", About: "1,000,000 connections at 5,000 a second: needs as many descriptors at each end", Load: crowdOf(1_000_000, 5000),
+			Keys: []string{MetricConnCPU, MetricP99, MetricPerConn}, run: hold},
 	}
 }

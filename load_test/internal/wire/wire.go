@@ -35,7 +35,8 @@ func ReadStamp(payload []byte) (s Stamp, ok bool) {
 type Template struct {
 	packet  []byte
 	idAt    int // where the packet identifier is; 0: there is none
-	stampAt int
+	stampAt int // 0: there is none
+	digitAt int // where the last digit of the topic is; 0: all messages have one topic
 }
 
 // Message says what a Template publishes.
@@ -43,13 +44,17 @@ type Message struct {
 	Topic        string
 	QoS          mqtt.QoS
 	Retain       bool
-	PayloadBytes int // at least StampBytes
+	PayloadBytes int  // at least StampBytes; 0: no payload, which clears what was retained
+	Numbered     bool // each message has a topic of its own: Topic, a slash and eight digits of its number
 }
 
 // NewTemplate encodes m once.
 func NewTemplate(m Message, v mqtt.Version) (*Template, error) {
-	if m.PayloadBytes < StampBytes {
+	if m.PayloadBytes < StampBytes && m.PayloadBytes != 0 {
 		return nil, fmt.Errorf("a payload of %d bytes has no room for its stamp of %d", m.PayloadBytes, StampBytes)
+	}
+	if m.Numbered {
+		m.Topic += "/00000000"
 	}
 	p := mqtt.Publish{QoS: m.QoS, Retain: m.Retain, Topic: []byte(m.Topic), Payload: make([]byte, m.PayloadBytes)}
 	if m.QoS > mqtt.AtMostOnce {
@@ -59,10 +64,20 @@ func NewTemplate(m Message, v mqtt.Version) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding a message for %q: %w", m.Topic, err)
 	}
-	t := &Template{packet: b, stampAt: len(b) - m.PayloadBytes}
+	t := &Template{packet: b}
+	if m.PayloadBytes > 0 {
+		t.stampAt = len(b) - m.PayloadBytes
+	}
+	_, header, err := mqtt.DecodeHeader(b)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a message for %q: %w", m.Topic, err)
+	}
+	end := header + 2 + len(m.Topic)
 	if m.QoS > mqtt.AtMostOnce {
-		_, header, _ := mqtt.DecodeHeader(b)
-		t.idAt = header + 2 + len(m.Topic)
+		t.idAt = end
+	}
+	if m.Numbered {
+		t.digitAt = end - 1
 	}
 	return t, nil
 }
@@ -74,6 +89,14 @@ func (t *Template) Append(dst []byte, id uint16, s Stamp) []byte {
 	b := dst[start:]
 	if t.idAt > 0 {
 		binary.BigEndian.PutUint16(b[t.idAt:], id)
+	}
+	if t.digitAt > 0 {
+		for i, n := 0, s.Seq; i < 8; i, n = i+1, n/10 {
+			b[t.digitAt-i] = byte('0' + n%10)
+		}
+	}
+	if t.stampAt == 0 {
+		return dst
 	}
 	b = b[t.stampAt:]
 	binary.BigEndian.PutUint32(b, s.Publisher)

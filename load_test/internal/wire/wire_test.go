@@ -74,3 +74,26 @@ func TestAcksAreThoseOfTheCodec(t *testing.T) {
 		t.Error("a body of one byte is an acknowledgement")
 	}
 }
+
+func TestNumberedTemplateHasATopicForEachMessage(t *testing.T) {
+	for _, size := range []int{0, StampBytes} {
+		tmpl, err := NewTemplate(Message{Topic: "r/7", QoS: 1, Retain: true, PayloadBytes: size, Numbered: true}, mqtt.V311)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq, want := range map[uint32]string{0: "r/7/00000000", 1234567: "r/7/01234567"} {
+			b := tmpl.Append(nil, 9, Stamp{Seq: seq})
+			h, n, err := mqtt.DecodeHeader(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p mqtt.Publish
+			if err := p.Decode(h, b[n:], mqtt.V311); err != nil {
+				t.Fatal(err)
+			}
+			if string(p.Topic) != want || len(p.Payload) != size || p.PacketID != 9 || !p.Retain {
+				t.Errorf("message %d: %+v", seq, p)
+			}
+		}
+	}
+}
