@@ -153,7 +153,7 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceWithSmallBlocks(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T) storage.Engine {
-		return open(t, Options{Dir: t.TempDir(), Sync: SyncKernel, MaxQueueBytes: 1 << 20, MaxBlockBytes: 1, CacheBytes: 20_000,
+		return open(t, Options{Dir: t.TempDir(), Sync: SyncKernel, MaxQueueBytes: 1 << 20, MaxBlockBytes: 1, CacheBytes: 20_000, RecentBytes: 20_000,
 			SegmentBytes: 64 << 10, CheckpointBytes: 32 << 10})
 	})
 }

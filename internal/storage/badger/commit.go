@@ -233,7 +233,7 @@ func (e *Engine) committed(b *block, ops ...[]storage.Op) {
 	if len(b.records) > 0 {
 		e.log.next = b.header.seq + 1
 		e.log.end = b.header.start + b.bytes
-		e.recent.add(b, e.options.CacheBytes)
+		e.recent.add(b, e.options.RecentBytes)
 	}
 	e.index.add(point{disk: b.disk, after: e.log.next})
 	if after := e.overlay.bytes(); after > before {

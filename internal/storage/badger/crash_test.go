@@ -51,7 +51,7 @@ func newPowerCuts(t *testing.T, seed uint64) *powerCuts {
 }
 
 func (p *powerCuts) start(state string) {
-	p.engine = open(p.t, Options{Dir: "/data", FS: p.mem, state: state, SegmentBytes: 8 << 10, MaxBlockBytes: 1 << 10, CacheBytes: 8 << 10})
+	p.engine = open(p.t, Options{Dir: "/data", FS: p.mem, state: state, SegmentBytes: 8 << 10, MaxBlockBytes: 1 << 10, CacheBytes: 8 << 10, RecentBytes: 8 << 10})
 }
 
 func (p *powerCuts) run(cuts int) {

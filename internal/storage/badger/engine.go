@@ -63,9 +63,9 @@ type Options struct {
 	ReserveBytes int64
 	// CheckpointBytes is how much log may have to be replayed. 0: 64 MiB.
 	CheckpointBytes int64
-	// CacheBytes is the size of decoded blocks in memory: as much for the newest, and as much for those that were read
-	// from disk. 0: 16 MiB.
-	CacheBytes int64
+	// CacheBytes is the size of the blocks in memory that were read from disk, which readers who lag share, and
+	// RecentBytes of the newest ones, for those who keep up. 0: 8 MiB each.
+	CacheBytes, RecentBytes int64
 	Logger     *slog.Logger // nil: says nothing
 
 	state     string       // Badger's directory, where tests want another one
@@ -85,7 +85,7 @@ func (o Options) withDefaults() Options {
 		initial int64
 	}{
 		{&o.MaxQueueBytes, 64 << 20}, {&o.MaxBlockBytes, 256 << 10}, {&o.SegmentBytes, 32 << 20},
-		{&o.ReserveBytes, 64 << 20}, {&o.CheckpointBytes, 64 << 20}, {&o.CacheBytes, 16 << 20},
+		{&o.ReserveBytes, 64 << 20}, {&o.CheckpointBytes, 64 << 20}, {&o.CacheBytes, 8 << 20}, {&o.RecentBytes, 8 << 20},
 	} {
 		if *d.value == 0 {
 			*d.value = d.initial

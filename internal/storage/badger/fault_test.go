@@ -175,7 +175,7 @@ func TestTheLogForgetsItsOldestBlocks(t *testing.T) {
 
 // TestBlocksAreHeldForATail trims behind a tail that does not move.
 func TestBlocksAreHeldForATail(t *testing.T) {
-	_, e := openMem(t, Options{MaxQueueBytes: 20_000, SegmentBytes: 4 << 10, CacheBytes: 1})
+	_, e := openMem(t, Options{MaxQueueBytes: 20_000, SegmentBytes: 4 << 10, CacheBytes: 1, RecentBytes: 1})
 	gate := make(chan struct{})
 	var got []string
 	stop := e.Tail(0, message.Position{}, func(b storage.Block) {

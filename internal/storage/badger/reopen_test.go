@@ -64,7 +64,7 @@ func TestEverythingIsThereAfterClose(t *testing.T) {
 
 // TestBlocksWithoutRecordsTakeNoPlaceInTheLog mixes ops and records in blocks of their own, and reads at random.
 func TestBlocksWithoutRecordsTakeNoPlaceInTheLog(t *testing.T) {
-	o := Options{Dir: t.TempDir(), CacheBytes: 1, SegmentBytes: 16 << 10, Sync: SyncKernel}
+	o := Options{Dir: t.TempDir(), CacheBytes: 1, RecentBytes: 1, SegmentBytes: 16 << 10, Sync: SyncKernel}
 	e := open(t, o)
 	const n = 400
 	for i := range n {
@@ -133,7 +133,7 @@ func TestALostStateIsMadeAgainFromTheLog(t *testing.T) {
 }
 
 func TestFilesGoOnceTrimmedAndCheckpointed(t *testing.T) {
-	e := open(t, Options{Dir: t.TempDir(), SegmentBytes: 16 << 10, Sync: SyncKernel, CacheBytes: 1})
+	e := open(t, Options{Dir: t.TempDir(), SegmentBytes: 16 << 10, Sync: SyncKernel, CacheBytes: 1, RecentBytes: 1})
 	for _, topic := range numbered("t", 1000) {
 		write(t, e, topic)
 		mustCommit(t, e, storage.Unit{Ops: []storage.Op{put("k", topic)}})

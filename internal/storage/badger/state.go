@@ -27,10 +27,10 @@ const (
 
 var metaKey = []byte{metaPrefix, 's'}
 
-// What a transaction takes at most. Badger's own limit is 15 % of a memtable, about 1.2 MiB and 13,000 changes.
+// What a transaction takes at most. Badger's own limit is 15 % of a memtable, about 600 KiB and 6,500 changes.
 const (
-	txnChanges = 8000
-	txnBytes   = 768 << 10
+	txnChanges = 4000
+	txnBytes   = 384 << 10
 )
 
 // The longest key and value that the state takes.
@@ -78,13 +78,13 @@ func (s *state) open(log *slog.Logger) error {
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).
-		WithMemTableSize(8 << 20).
+		WithMemTableSize(4 << 20).
 		WithNumMemtables(2).
 		WithNumLevelZeroTables(5).
 		WithNumLevelZeroTablesStall(15).
-		WithBaseTableSize(4 << 20).
+		WithBaseTableSize(2 << 20).
 		WithNumCompactors(2).
-		WithBlockCacheSize(8 << 20).
+		WithBlockCacheSize(4 << 20).
 		WithValueThreshold(2048).
 		WithValueLogFileSize(valueLogBytes)
 	db, err := badgerdb.Open(options)
