@@ -19,6 +19,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/clock"
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/retain"
 	"github.com/barid-mqtt/barid/internal/router"
@@ -65,11 +66,16 @@ type Broker struct {
 	slots         chan struct{} // of work
 	admin         *admin.Server // from Start on; nil: none
 
-	keeps         bool  // the engine outlives the process
-	ownsDir       bool  // and is that of the data directory
-	trimBytes     int64 // size of the log below which it is left alone
-	parkBytes     int64 // and beyond which sleeping sessions are parked
-	parking       atomic.Bool
+	keeps         bool             // the engine outlives the process
+	ownsDir       bool             // and is that of the data directory
+	trimBytes     int64            // size of the log below which it is left alone
+	parkBytes     int64            // and beyond which sleeping sessions are parked
+	parkGain      int64            // times that parking has to free more than it takes
+	parking       atomic.Bool      // a pass is under way
+	over          atomic.Bool      // a session has more waiting than may
+	counted       atomic.Bool      // what waits for sessions is known
+	countTo       message.Position // before it, what waits is to be counted
+	upkeep        upkeep
 	opened        atomic.Bool // listeners are open
 	restored      atomic.Bool // all readers of the log are known: it may be trimmed
 	keeper        keeper
@@ -120,7 +126,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		exclusive: exclusive{owners: make(map[string]*client)},
 		methods:   make(map[string]auth.Method),
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]net.Conn),
-		slots: make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes,
+		slots: make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes, parkGain: parkGain,
 	}
 	b.registry = newRegistry(b.tasks.Go)
 	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown"}
@@ -139,7 +145,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		return nil, errors.Join(err, b.engine.Close())
 	}
 	b.retained = retain.New(retain.Options{MaxMessages: cfg.Limits.MaxRetainedMessages, MaxBytes: cfg.Limits.MaxRetainedBytes})
-	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers})
+	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers, RejectFull: cfg.Session.OnFull == config.Reject})
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
 	b.keepAlive = conn.NewKeepAlive()
 	b.timers = newTimers(b.everySecond)
@@ -149,6 +155,8 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	for name, ln := range cfg.Listeners {
 		b.listeners[name] = b.newListenerState(name, ln)
 	}
+	b.countTo = b.logEnd()
+	b.counted.Store(b.engine.Health().LogBytes == 0)
 	if err := b.restore(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restoring sessions: %w", err), b.Stop(b.ctx))
 	}
@@ -176,6 +184,7 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchStorage()
 	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)
+	limitMemory()
 	b.trim()
 	b.trimSessions(now)
 	b.publishSys(now)

@@ -4,10 +4,8 @@ import (
 	"container/list"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
-	"github.com/barid-mqtt/barid/internal/index"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/retain"
 	"github.com/barid-mqtt/barid/internal/router"
@@ -28,49 +26,33 @@ type client struct {
 	durable  atomic.Bool  // it outlives its connection
 	overlaps atomic.Bool  // two of its subscriptions may match one topic
 	ready    atomic.Bool  // it has a connection and room for a message of a shared group
+	full     atomic.Bool  // no more may wait for it, and what would have to is refused
 	load     atomic.Int32 // messages in flight and queued
 
-	mu      sync.Mutex // guards what follows; conn's lock may be taken while it is held
-	session *session.Session
-	link    *link // nil: no connection
-	leaving *link // the last one, until what it leaves behind is settled
-	subs    map[string]*subscription
-	changed map[string]struct{}         // keys of subs with a past, or about to end
-	plain   int                         // subs that are not shared
-	wild    int                         // and have wildcards
-	groups  map[*group]int              // that it is a member of, and how often
-	lookup  *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
-	cursor  cursor
-	replays list.List          // of *replay: retained messages that subscriptions are to get
-	kept    []session.Delivery // what waits for a connection and is not in the log
-	keptLen int64              // bytes of it
-	paused  bool               // the link waits for acknowledgements of its own messages
-	expiry  uint32             // seconds that the session lives without a connection
-	epoch   uint64             // counts its connections
-	ended   bool
-
-	will      *will     // waits for its delay
-	willDue   time.Time // of a will that was restored
-	leftAt    time.Time // when the last connection ended; zero: it has not
-	willTimer timer
-	endTimer  timer
-
-	grown      bool                   // listed to be trimmed
-	dirty      bool                   // listed by the keeper
-	stored     bool                   // the engine has an entry of it
-	persisted  message.Position       // its place in the log as the engine has it
-	parked     bool                   // the engine has messages that were parked for it
-	parkedTo   message.Position       // before it, what the session still gets was parked or is in flight
-	parkedNext parkedPlace            // the next of them
-	taken      []*state.ParkedMessage // those that were queued, and are still in the store
-	mayRepeat  message.Position       // before it, what is read from the log may have been sent before a crash
-	asleep     *state.Snapshot        // of before the start, until the session is resumed; nil: it is awake
-	releases   []uint16               // PUBREL packets that wait for the state to be kept
-	releasing  bool                   // and a commit is under way for those before them
+	mu        sync.Mutex // guards what follows; conn's lock may be taken while it is held
+	*awake               // what a session without a connection can mostly do without, see doze
+	*past                // what most sessions do not have, see doze
+	subs      subscriptions
+	plain     int32 // subs that are not shared
+	wild      int32 // and have wildcards
+	cursor    cursor
+	epoch     uint64           // counts its connections
+	expiry    uint32           // seconds that the session lives without a connection
+	lastID    uint16           // the packet identifier that was assigned last, while it dozes
+	ended     bool             //
+	grown     bool             // listed to be trimmed
+	dirty     bool             // listed by the keeper
+	stored    bool             // the engine has an entry of it
+	parked    bool             // the engine has messages that were parked for it
+	leftAt    moment           // when the last connection ended; zero: it has not
+	endTimer  timer            //
+	lag       backlog          // what the log has for it that was not taken, as far as it was counted
+	persisted message.Position // its place in the log as the engine has it
 }
 
 // subscription is one of a client's subscriptions, by the filter that the client knows it by.
 type subscription struct {
+	key     string        // the filter that the client knows
 	filter  string        // what is matched: without share and with the listener's mount point
 	entry   *router.Entry // nil: a shared subscription
 	group   *group        // nil: not shared
@@ -134,14 +116,8 @@ const replayEntries = 32
 const queueBytes = 4 << 20
 
 func (b *Broker) newClient(id string, durable bool) *client {
-	c := &client{broker: b, id: id, seq: b.seq.Add(1), subs: make(map[string]*subscription)}
+	c := &client{broker: b, id: id, seq: b.seq.Add(1), awake: &dozing, past: &noPast}
 	c.incarnation = b.number(&b.incarnation, state.Incarnation)
-	c.session = session.New(session.Options{
-		ReceiveMaximum: b.cfg.MQTT.ReceiveMaximum,
-		InFlightMax:    b.cfg.Session.InFlightMax,
-		QueueMax:       b.cfg.Session.QueueMemoryMessages,
-		QueueMaxBytes:  queueBytes,
-	})
 	c.durable.Store(durable)
 	c.cursor.next = b.logEnd()
 	return c
@@ -149,6 +125,7 @@ func (b *Broker) newClient(id string, durable bool) *client {
 
 // attach gives the session its connection. The caller holds c.mu, and pumps it afterwards.
 func (c *client) attach(l *link) {
+	c.rouse()
 	c.link = l
 	c.epoch++
 	c.releases, c.releasing = nil, false // PUBREL comes again by itself
@@ -182,6 +159,7 @@ func (c *client) detach(l *link) {
 			c.untake(d.Position)
 		case !d.Position.IsZero():
 			c.cursor.rewind(d.Position)
+			c.lags(d.Message)
 		case c.durable.Load() && d.QoS > 0:
 			c.kept = append(c.kept, d)
 		default:
@@ -213,14 +191,16 @@ func (c *client) oldest(begun uint64) (pos message.Position, ok bool) {
 // oldestKept is the place from which the log is needed to restore the session: not after what the engine has of it, and
 // not after what is in flight. The caller holds c.mu.
 func (c *client) oldestKept(pos message.Position) message.Position {
+	if c.persisted.Less(pos) {
+		c.dirtied() // so that the next look gets further
+		if !c.persisted.IsZero() {
+			pos = c.persisted
+		}
+	}
 	consider := func(p message.Position) {
 		if !p.IsZero() && !p.Less(c.parkedTo) && p.Less(pos) {
 			pos = p
 		}
-	}
-	if c.persisted.Less(pos) {
-		c.dirtied() // so that the next look gets further
-		consider(c.persisted)
 	}
 	if c.asleep != nil {
 		for i := range c.asleep.Flights {

@@ -248,7 +248,7 @@ func (k *connecting) resume(old *client) {
 			return
 		}
 		b.work(func() {
-			if err := b.wake(c); err != nil {
+			if err := errors.Join(b.capAtResume(c), b.wake(c)); err != nil {
 				b.log.Error("session not resumed", "client", c.id, "error", err)
 				k.giveUp(old, mqtt.ServerUnavailable)
 				return

@@ -162,7 +162,7 @@ func (w *world) start() {
 }
 
 // parkSoon has sleeping sessions parked, and the log trimmed, at every opportunity.
-func parkSoon(b *Broker) { b.trimBytes, b.parkBytes = 1, 1 }
+func parkSoon(b *Broker) { b.trimBytes, b.parkBytes, b.parkGain = 1, 1, 0 }
 
 // close ends all brokers there were.
 func (w *world) close() {

@@ -44,6 +44,7 @@ func (c *client) keep(d session.Delivery) bool {
 	if !cfg.QueueQoS0 || !c.durable.Load() || len(c.kept) >= cfg.QueueMemoryMessages || c.keptLen >= queueBytes {
 		return false
 	}
+	c.rouse()
 	c.kept = append(c.kept, d)
 	c.keptLen += int64(len(d.Message.Topic) + len(d.Message.Payload) + len(d.Message.Properties))
 	return true
@@ -123,10 +124,13 @@ func (c *client) offer(b *conn.Batch, d session.Delivery) (taken, denied bool) {
 func (c *client) Tail(b *conn.Batch, r router.Record, subs []*session.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.cursor.live || r.Position.Less(c.cursor.next) {
-		return
+	switch {
+	case r.Position.Less(c.cursor.next):
+	case !c.cursor.live:
+		c.lags(r.Message)
+	case !c.take(b, r, subs):
+		c.lags(r.Message)
 	}
-	c.take(b, r, subs)
 }
 
 // take queues a record's copies and moves the cursor past it. Without room for them the cursor stops there, and take
@@ -137,9 +141,14 @@ func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscripti
 		return false
 	}
 	c.cursor.next = r.Position.Next()
+	old := !c.cursor.live && c.broker.tooOld(r.Message, b.Now)
 	c.each(r.Message, subs, func(d session.Delivery) {
 		if d.QoS == mqtt.AtMostOnce {
 			return // it went, or was dropped, when it was published
+		}
+		if old {
+			c.broker.metrics.Drop(message.DropQueueAge, 1)
+			return
 		}
 		d.Position = r.Position
 		c.enqueue(b, d)
@@ -175,6 +184,10 @@ func (c *client) Read(b *conn.Batch, blk storage.Block) bool {
 		if !c.take(b, router.Record{Position: pos, Message: rec.Message}, subs) {
 			return false
 		}
+		c.lag.take(messageBytes(rec.Message))
+		if c.full.Load() {
+			c.judge()
+		}
 	}
 	if end := (message.Position{Block: blk.Seq + 1}); c.cursor.next.Less(end) {
 		c.cursor.next = end
@@ -188,9 +201,9 @@ const naiveMatches = 8
 // matcher returns a function that finds the client's own subscriptions that match a topic at a position of the log. The
 // caller holds c.mu.
 func (c *client) matcher() func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
-	if len(c.subs) <= naiveMatches {
+	if c.subs.len() <= naiveMatches {
 		return func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
-			for _, s := range c.subs {
+			for _, s := range c.subs.all() {
 				if s.group == nil && mqtt.MatchTopic(s.filter, topic) {
 					if v := s.versions().At(pos); v != nil {
 						dst = append(dst, v)
@@ -203,7 +216,7 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 	x := c.lookup
 	if x == nil {
 		x = index.New[*subscription]()
-		for _, s := range c.subs {
+		for _, s := range c.subs.all() {
 			if s.group == nil {
 				x.Add(s.filter, s)
 			}
@@ -233,6 +246,8 @@ func (c *client) Join(next message.Position, begun func() uint64) bool {
 		return false
 	}
 	c.lookup = nil
+	c.lag = backlog{}
+	c.judge()
 	c.prune()
 	return true
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/message"
@@ -12,15 +13,15 @@ import (
 // openEngine opens the engine that the configuration asks for.
 func (b *Broker) openEngine() (err error) {
 	cfg := b.cfg
-	rejects := cfg.Storage.MaxBytes > 0 || cfg.Session.OnFull == config.Reject
+	rejects := cfg.Storage.MaxBytes > 0
 	if cfg.Durability == config.DurabilityMemory {
 		b.engine = memory.New(memory.Options{
-			LogMaxBytes: cfg.Session.QueueMaxBytes, LogLimitRejects: rejects, LogRejectBytes: rejectBytes(cfg),
+			LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes,
 		})
 		return nil
 	}
 	o := badger.Options{
-		Dir: cfg.DataDir, LogMaxBytes: cfg.Session.QueueMaxBytes, LogLimitRejects: rejects, LogRejectBytes: rejectBytes(cfg), Logger: b.log,
+		Dir: cfg.DataDir, LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes, Logger: b.log,
 	}
 	if cfg.Durability == config.DurabilityOS {
 		o.Sync = badger.SyncKernel
@@ -32,13 +33,6 @@ func (b *Broker) openEngine() (err error) {
 	return nil
 }
 
-func rejectBytes(cfg *config.Config) int64 {
-	if cfg.Storage.MaxBytes > 0 {
-		return cfg.Storage.MaxBytes
-	}
-	return cfg.Session.QueueMaxBytes
-}
-
 // logEnd is the place of the next record of the log.
 func (b *Broker) logEnd() message.Position { return b.engine.Health().Next }
 
@@ -48,7 +42,7 @@ const trimBytes = 1 << 20
 // trim lets the log forget what every reader has passed.
 func (b *Broker) trim() {
 	h := b.engine.Health()
-	if h.LogBytes < b.trimBytes || !b.restored.Load() {
+	if h.LogBytes == 0 || !b.restored.Load() {
 		return
 	}
 	begun := b.router.Begun()
@@ -58,11 +52,15 @@ func (b *Broker) trim() {
 			keep = pos
 		}
 	}
+	b.groups.each(func(g *group) { consider(g.oldest(begun)) })
+	floor := keep
 	for _, c := range b.registry.all() {
 		consider(c.oldest(begun))
 	}
-	b.groups.each(func(g *group) { consider(g.oldest(begun)) })
-	b.maybePark(h.LogBytes)
+	b.maybePark(time.Now(), keep, floor, h.LogBytes)
+	if h.LogBytes < b.trimBytes {
+		return
+	}
 	if err := b.engine.Trim(b.ctx, 0, keep); err != nil && b.ctx.Err() == nil {
 		b.log.Error("log not trimmed", "error", err)
 	}

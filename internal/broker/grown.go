@@ -57,7 +57,9 @@ func (c *client) trimIfQuiet() bool {
 	if !c.ended && !c.session.Quiet() {
 		return false
 	}
-	c.session.Trim()
+	if c.awake != &dozing {
+		c.session.Trim()
+	}
 	c.grown = false
 	return true
 }

@@ -47,8 +47,11 @@ func TestAQuietSessionGivesBackWhatABurstTook(t *testing.T) {
 		if grown("sub") || grown("pub") {
 			t.Errorf("still grown: subscriber %v, publisher %v", grown("sub"), grown("pub"))
 		}
-		if len(w.b.grown.clients) != 0 {
-			t.Errorf("%d sessions are still listed", len(w.b.grown.clients))
+		w.b.grown.mu.Lock()
+		listed := len(w.b.grown.clients)
+		w.b.grown.mu.Unlock()
+		if listed != 0 {
+			t.Errorf("%d sessions are still listed", listed)
 		}
 		pause(time.Second)
 	})

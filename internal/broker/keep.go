@@ -156,6 +156,7 @@ func (p placed) settle(err error) {
 	if i := slices.Index(c.taken, p.taken); i >= 0 {
 		c.taken = slices.Delete(c.taken, 0, i+1)
 	}
+	c.doze()
 }
 
 // snapshotOps make up the commit that keeps the session's place and what is under way, and forgets the parked messages
@@ -164,7 +165,7 @@ func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 	if c.asleep != nil { // not resumed since the start: what was kept then is what there is
 		return []storage.Op{state.PutSnapshot(c.owner(), c.asleep)}, placed{client: c, next: c.asleep.Next}
 	}
-	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.session.LastID()}
+	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.lastPacketID()}
 	for f := range c.session.InFlightDeliveries() {
 		s.Flights = append(s.Flights, flightOf(f))
 	}
@@ -227,12 +228,12 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []stora
 	}
 	s := &state.Session{ClientID: c.id, Incarnation: c.incarnation, ExpirySeconds: c.expiry, Unsettled: connected}
 	if connected {
-		c.leftAt = time.Time{}
+		c.leftAt = 0
 	} else {
-		if c.leftAt.IsZero() {
-			c.leftAt = c.broker.clock.Now()
+		if c.leftAt == 0 {
+			c.leftAt = momentOf(c.broker.clock.Now())
 		}
-		s.LeftAt = c.leftAt
+		s.LeftAt = c.leftAt.time()
 		ops, s.Unsettled = c.lastSent()
 	}
 	if w != nil {

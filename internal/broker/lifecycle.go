@@ -47,6 +47,7 @@ func (b *Broker) disconnected(l *link) {
 	l.expiry.cancel()
 	ended := l.ended
 	c.leaving = nil
+	c.doze()
 	c.mu.Unlock()
 	if ended != nil {
 		ended()
@@ -122,8 +123,10 @@ func (c *client) cancelTimers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.endTimer.cancel()
-	c.willTimer.cancel()
-	c.will = nil
+	if c.will != nil {
+		c.willTimer.cancel()
+		c.will = nil
+	}
 }
 
 // end ends a session without a connection: its will is published if it still waits, its subscriptions and what it had
@@ -134,6 +137,7 @@ func (b *Broker) end(c *client, why cause) {
 		c.mu.Unlock()
 		return
 	}
+	c.rouse()
 	c.ended = true
 	w := c.will
 	c.will = nil
@@ -144,7 +148,7 @@ func (b *Broker) end(c *client, why cause) {
 	lost -= len(returned)
 	c.kept = nil
 	c.replays.Init()
-	for key, sub := range c.subs {
+	for key, sub := range c.subs.all() {
 		if v := sub.versions(); !v.Ended {
 			b.subscriptions.Add(-1)
 			if sub.only {

@@ -84,10 +84,20 @@ func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 	if err != nil {
 		code, waits = mqtt.ServerUnavailable, false
 	}
-	if p.QoS > mqtt.AtMostOnce && !waits {
-		l.settle(b, p.QoS, p.PacketID, code)
+	if waits || p.QoS == mqtt.AtMostOnce {
+		return conn.Done, nil
 	}
+	if l.version < mqtt.V5 && notKept(code) { // no acknowledgement for what is not kept, and no other way to say so
+		l.forget(p)
+		return conn.Done, code
+	}
+	l.settle(b, p.QoS, p.PacketID, code)
 	return conn.Done, nil
+}
+
+// notKept reports whether a code means that a message which is allowed is lost unless it is sent again.
+func notKept(code mqtt.ReasonCode) bool {
+	return code == mqtt.QuotaExceeded || code == mqtt.ServerUnavailable
 }
 
 // isSys reports whether a topic belongs to the broker's own tree, which no client publishes to.

@@ -78,7 +78,7 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 		b.metrics.Drop(message.DropLimit, 1)
 		return mqtt.TopicNameInvalid, false, nil
 	}
-	if !b.delayed.add(1, delayedSize(m)) {
+	if !b.delayed.add(1, messageBytes(m)) {
 		b.metrics.Drop(message.DropLimit, 1)
 		return mqtt.QuotaExceeded, false, nil
 	}
@@ -102,14 +102,14 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 		if err == nil {
 			b.publishDelayed(d)
 		} else {
-			b.delayed.add(-1, -delayedSize(d.Message))
+			b.delayed.add(-1, -messageBytes(d.Message))
 		}
 		if done != nil {
 			done(router.CodeOf(err))
 		}
 	})
 	if err != nil {
-		b.delayed.add(-1, -delayedSize(m))
+		b.delayed.add(-1, -messageBytes(m))
 		if done != nil {
 			from.waiter.Unwait()
 		}
@@ -117,13 +117,9 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 	return mqtt.Success, done != nil, err
 }
 
-func delayedSize(m *message.Message) int64 {
-	return int64(len(m.Topic) + len(m.Payload) + len(m.Properties))
-}
-
 // publishDelayed publishes a message when it is due, and forgets in the same commit that it waits.
 func (b *Broker) publishDelayed(d *state.DelayedMessage) {
-	size := delayedSize(d.Message)
+	size := messageBytes(d.Message)
 	b.timers.afterAtLeast(d.Due.Sub(b.clock.Now()), func() {
 		b.delayed.add(-1, -size)
 		p := router.Publication{Message: d.Message}

@@ -35,7 +35,7 @@ func (c *client) mayReceive(topic string) bool {
 		return true
 	}
 	// Another subscription is not granted as a whole; one that is may be the reason for this delivery.
-	for _, s := range c.subs {
+	for _, s := range c.subs.all() {
 		if s.whole && mqtt.MatchTopic(s.filter, topic) {
 			return true
 		}
@@ -47,7 +47,7 @@ func (c *client) mayReceive(topic string) bool {
 // caller holds c.mu.
 func (c *client) judgeSubscriptions() bool {
 	all := true
-	for _, s := range c.subs {
+	for _, s := range c.subs.all() {
 		v := s.newest()
 		if v == nil {
 			continue
@@ -70,7 +70,7 @@ func (k *connecting) permit(c *client, next func()) {
 	}
 	var unknown []auth.Access
 	c.mu.Lock()
-	for _, s := range c.subs {
+	for _, s := range c.subs.all() {
 		if v := s.newest(); v != nil {
 			a := auth.Access{Action: auth.Subscribe, Topic: s.filter, QoS: v.QoS}
 			if d, _ := p.Check(id, a); d == auth.Unknown {
@@ -94,7 +94,7 @@ func (c *client) permitted() {
 	if !p.Slow(l.identity) {
 		return
 	}
-	for _, s := range c.subs {
+	for _, s := range c.subs.all() {
 		s.whole = false
 	}
 	l.receipts.known, l.receipts.version = true, p.Version()

@@ -108,11 +108,13 @@ func (r *restorer) sessions() error {
 		}
 		c := r.b.newClient(s.ClientID, s.ExpirySeconds > 0)
 		c.incarnation, c.expiry, c.stored = s.Incarnation, s.ExpirySeconds, true
-		c.leftAt = s.LeftAt
+		c.leftAt = momentOf(s.LeftAt)
 		if s.Unsettled {
+			c.recall()
 			c.mayRepeat = r.end
 		}
 		if s.Will != nil {
+			c.rouse()
 			c.will = &will{message: *s.Will.Message, expires: s.Will.Expires, expiry: s.Will.Expiry, delaySeconds: s.Will.DelaySeconds}
 			c.willDue = s.WillDue
 		}
@@ -127,11 +129,21 @@ func (r *restorer) snapshots() error {
 	return r.scan(state.Snapshots, func(kv storage.KV) error {
 		o, s, err := state.DecodeSnapshot(kv)
 		if c := r.clients[o]; c != nil && err == nil {
-			c.asleep = s
+			c.restoreFrom(s)
 			c.cursor.next, c.persisted = s.Next, s.Next
 		}
 		return err
 	})
+}
+
+// restoreFrom remembers a session's snapshot until it is resumed, if that says more than its place.
+func (c *client) restoreFrom(s *state.Snapshot) {
+	if len(s.Flights)+len(s.Kept)+len(s.Replays) == 0 {
+		c.lastID = s.LastID
+		return
+	}
+	c.recall()
+	c.asleep = s
 }
 
 // parked finds out for whom messages are parked. Those not before the session's place belong to a pass that was not
@@ -148,7 +160,9 @@ func (r *restorer) parked() error {
 			stale = append(stale, state.Delete(kv.Key))
 			return nil
 		}
+		c.recall()
 		c.parked, c.parkedTo = true, p.Delivery.Position.Next()
+		c.shelf.put(p.Bytes)
 		return nil
 	})
 	r.b.submitOps(stale)
@@ -165,6 +179,7 @@ func (r *restorer) inbound() error {
 		return err
 	})
 	for c, ids := range ids {
+		c.rouse()
 		c.session.RestoreInbound(ids)
 	}
 	return err
@@ -183,8 +198,8 @@ func (r *restorer) subscriptions() error {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		sub := &subscription{filter: s.Filter, only: s.Exclusive}
-		c.subs[s.Key] = sub
+		sub := &subscription{key: s.Key, filter: s.Filter, only: s.Exclusive}
+		c.subs.put(sub)
 		if versions.Ended || versions.Prev != nil {
 			c.note(s.Key)
 		}
@@ -257,7 +272,7 @@ func (r *restorer) delayed() error {
 	return r.scan(state.Delayed, func(kv storage.KV) error {
 		d, err := state.DecodeDelayed(kv)
 		if err == nil {
-			r.b.delayed.add(1, delayedSize(d.Message))
+			r.b.delayed.add(1, messageBytes(d.Message))
 			r.b.publishDelayed(d)
 		}
 		return err
@@ -268,10 +283,12 @@ func (r *restorer) delayed() error {
 func (r *restorer) settle() {
 	for _, c := range r.clients {
 		w := c.will
-		c.will = nil
-		connected := c.leftAt.IsZero()
+		if w != nil {
+			c.will = nil
+		}
+		connected := c.leftAt == 0
 		if connected {
-			c.leftAt = r.now
+			c.leftAt = momentOf(r.now)
 		}
 		switch {
 		case w == nil && !connected: // all that there is to keep is kept
@@ -282,7 +299,7 @@ func (r *restorer) settle() {
 		default:
 			r.b.delayWill(c, w, max(0, c.willDue.Sub(r.now)))
 		}
-		left := time.Duration(c.expiry)*time.Second - r.now.Sub(c.leftAt)
+		left := time.Duration(c.expiry)*time.Second - r.now.Sub(c.leftAt.time())
 		switch {
 		case c.expiry == 0:
 			r.b.end(c, endExpired)
@@ -315,6 +332,7 @@ func (b *Broker) wake(c *client) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rouse()
 	if err := c.session.Restore(s.LastID, flights); err != nil {
 		return err
 	}
@@ -325,7 +343,7 @@ func (b *Broker) wake(c *client) error {
 		}
 	}
 	for _, rp := range s.Replays {
-		if sub := c.subs[rp.Key]; sub != nil && sub.newest() != nil {
+		if sub := c.subs.get(rp.Key); sub != nil && sub.newest() != nil {
 			sub.replay = c.replays.PushBack(&replay{key: rp.Key, of: sub, version: sub.newest(), after: rp.After})
 		}
 	}

@@ -168,7 +168,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 	}
 	f.QoS = min(f.QoS, mqtt.QoS(b.cfg.MQTT.MaxQoS))
 	key := parsed.key
-	sub := c.subs[key]
+	sub := c.subs.get(key)
 	isNew := sub == nil || sub.newest() == nil
 	if code := c.admit(sub, parsed, isNew); code.Failed() {
 		return ch, code
@@ -180,8 +180,8 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		sub.changes++
 		c.note(key)
 	} else {
-		sub = &subscription{filter: parsed.filter, only: parsed.exclusive}
-		c.subs[key] = sub
+		sub = &subscription{key: key, filter: parsed.filter, only: parsed.exclusive}
+		c.subs.put(sub)
 		c.lookup = nil
 		c.enter(sub, version, share)
 	}
@@ -205,7 +205,7 @@ func (c *client) admit(sub *subscription, f parsedFilter, isNew bool) mqtt.Reaso
 	case sub != nil && sub.changes >= maxChanges,
 		f.exclusive && !b.exclusive.take(f.filter, c):
 		return mqtt.QuotaExceeded
-	case isNew && !b.admitSubscription(len(c.subs)):
+	case isNew && !b.admitSubscription(c.subs.len()):
 		if f.exclusive {
 			b.exclusive.release(f.filter, c)
 		}
@@ -225,6 +225,7 @@ func (c *client) enter(sub *subscription, version *session.Subscription, share s
 	sub.member = &member{client: c}
 	sub.member.sub.Store(version)
 	sub.group = c.broker.groups.join(share, sub.filter, sub.member)
+	c.rouse()
 	if c.groups == nil {
 		c.groups = make(map[*group]int)
 	}
@@ -243,7 +244,7 @@ func (l *link) Unsubscribe(_ *conn.Batch, p *mqtt.Unsubscribe) error {
 			codes[i] = code
 			continue
 		}
-		sub := c.subs[parsed.key]
+		sub := c.subs.get(parsed.key)
 		if sub == nil || sub.newest() == nil {
 			codes[i] = mqtt.NoSubscriptionExisted
 			continue
@@ -288,7 +289,7 @@ func (c *client) prune() {
 		place = c.cursor.place(c.broker.router.Begun())
 	}
 	for key := range c.changed {
-		sub := c.subs[key]
+		sub := c.subs.get(key)
 		v := sub.versions()
 		if v.From == message.MaxPosition {
 			continue // not committed yet
@@ -312,6 +313,7 @@ func (c *client) prune() {
 
 // note remembers that a subscription's past has to be pruned. The caller holds c.mu.
 func (c *client) note(key string) {
+	c.rouse()
 	if c.changed == nil {
 		c.changed = make(map[string]struct{})
 	}
@@ -321,8 +323,10 @@ func (c *client) note(key string) {
 // forget removes a subscription from the session and from where the router finds it. The caller holds c.mu.
 func (c *client) forget(key string, sub *subscription) {
 	delete(c.changed, key)
-	delete(c.subs, key)
-	c.lookup = nil
+	c.subs.remove(key)
+	if c.lookup != nil {
+		c.lookup = nil
+	}
 	if c.broker.keeps && c.durable.Load() && !c.ended {
 		c.broker.submitOps([]storage.Op{state.DeleteSubscription(c.owner(), key)})
 	}
@@ -339,7 +343,7 @@ func (c *client) forget(key string, sub *subscription) {
 
 // count keeps account of whether two of the subscriptions may match one topic: two without wildcards never do. The
 // caller holds c.mu.
-func (c *client) count(filter string, n int) {
+func (c *client) count(filter string, n int32) {
 	c.plain += n
 	if strings.ContainsAny(filter, "+#") {
 		c.wild += n

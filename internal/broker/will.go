@@ -31,6 +31,7 @@ func newWill(w *mqtt.Will, mount, clientID, username string) *will {
 func (b *Broker) delayWill(c *client, w *will, delay time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rouse()
 	c.will = w
 	c.willTimer = b.timers.afterAtLeast(delay, func() {
 		c.mu.Lock()

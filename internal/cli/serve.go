@@ -47,6 +47,7 @@ func serve(e *env, c *command, args []string) int {
 	for _, key := range cfg.NotYet() {
 		log.Warn("key has no effect in this version", "key", key)
 	}
+	broker.TuneMemory()
 	b, err := broker.New(cfg, log, broker.WithVersion(Version()))
 	if err != nil {
 		return e.fail(c, err)

@@ -187,6 +187,7 @@ type Session struct {
 	ExpiryV3Seconds     int64  `yaml:"expiry_v3_seconds" max:"4294967295" doc:"the same for MQTT 3.x clients with clean session 0; 0: no limit"`
 	QueueMaxMessages    int64  `yaml:"queue_max_messages" max:"1000000000000" doc:"messages waiting for a client; 0: no limit"`
 	QueueMaxBytes       int64  `yaml:"queue_max_bytes" max:"1000000000000000" doc:"bytes waiting for a client; 0: no limit"`
+	QueueMaxSeconds     int64  `yaml:"queue_max_seconds" max:"1000000000" doc:"how long a message waits for a client; 0: as long as its session lives"`
 	OnFull              OnFull `yaml:"on_full" enum:"drop_oldest,reject" doc:"a full queue drops its oldest message, or refuses the new one"`
 	QueueQoS0           bool   `yaml:"queue_qos0" doc:"queue QoS 0 messages for clients that are away"`
 	InFlightMax         int    `yaml:"in_flight_max" min:"1" max:"65535" doc:"unacknowledged QoS 1 and 2 messages sent to a client at a time"`

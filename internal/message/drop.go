@@ -11,6 +11,7 @@ const (
 	DropExpired                  // its message expiry interval passed before it was sent
 	DropTooLarge                 // longer than the client's maximum packet size
 	DropQueueFull                // the subscriber's queue was full
+	DropQueueAge                 // it waited in the subscriber's queue longer than it may
 	DropSlowConsumer             // QoS 0, and the subscriber's connection does not take what is written to it
 	DropOffline                  // QoS 0, and the session has no connection
 	DropNotAuthorized            // the publisher or the subscriber may not
@@ -24,7 +25,7 @@ const (
 )
 
 var dropNames = [dropReasons]string{
-	"", "no_subscriber", "expired", "too_large", "queue_full", "slow_consumer", "offline", "not_authorized", "refused",
+	"", "no_subscriber", "expired", "too_large", "queue_full", "queue_age", "slow_consumer", "offline", "not_authorized", "refused",
 	"session_ended", "group_ended", "log_trimmed", "log_full", "limit",
 }
 

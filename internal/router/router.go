@@ -26,6 +26,8 @@ type Options struct {
 	Retained *retain.Store
 	Metrics  *metrics.Metrics
 	Workers  int // that read the log for those who lag behind
+	// RejectFull refuses messages for the log while a subscriber that is Bounded is full.
+	RejectFull bool
 }
 
 // Subscriber is who a subscription belongs to: a session or a shared group.
@@ -41,6 +43,12 @@ type Subscriber interface {
 	Deliver(b *conn.Batch, m *message.Message, subs []*session.Subscription)
 	// Tail offers a record of the log to a durable subscriber, in the order of the log.
 	Tail(b *conn.Batch, r Record, subs []*session.Subscription)
+}
+
+// Bounded is a durable Subscriber for whom only so much may wait.
+type Bounded interface {
+	// Full reports whether no more may.
+	Full() bool
 }
 
 // Record is a record of the log with its place.
@@ -137,6 +145,13 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 		r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
 	}
 	log := s.anyLogged(m.QoS)
+	if log && r.opts.RejectFull && s.anyFull(m.QoS) {
+		r.opts.Metrics.Drop(message.DropQueueFull, 1)
+		if p.Waiter == nil && len(p.Ops) > 0 { // nobody sends it again: what it changes is changed without it
+			return mqtt.QuotaExceeded, false, r.submit(p, false, mqtt.QuotaExceeded)
+		}
+		return mqtt.QuotaExceeded, false, nil
+	}
 	if log || m.Retain || p.KeepID || len(p.Ops) > 0 {
 		if err := r.submit(p, log, code); err != nil {
 			return 0, false, err
@@ -237,6 +252,17 @@ func (s *scratch) release() {
 		s.entries, s.subs, s.targets = s.entries[:0], s.subs[:0], s.targets[:0]
 		scratches.Put(s)
 	}
+}
+
+// anyFull reports whether a message of that QoS has to wait for somebody who is full.
+func (s *scratch) anyFull(qos mqtt.QoS) bool {
+	for i := range s.targets {
+		t := &s.targets[i]
+		if b, ok := t.to.(Bounded); ok && min(qos, t.qos) > 0 && t.to.Durable() && b.Full() {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scratch) anyLogged(qos mqtt.QoS) bool {

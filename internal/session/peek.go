@@ -1,6 +1,10 @@
 package session
 
-import "github.com/barid-mqtt/barid/internal/message"
+import (
+	"iter"
+
+	"github.com/barid-mqtt/barid/internal/message"
+)
 
 // OldestQueued returns the earliest place in the log, not before floor, of what waits in the queue; ok is false if
 // nothing there is from so far in the log. Whoever trims the log must not pass that place, since Detach sends the session
@@ -17,3 +21,17 @@ func (s *Session) OldestQueued(floor message.Position) (oldest message.Position,
 	}
 	return oldest, ok
 }
+
+// QueuedDeliveries lists what waits in the queue, in order. Nothing may be changed meanwhile.
+func (s *Session) QueuedDeliveries() iter.Seq[*Delivery] {
+	return func(yield func(*Delivery) bool) {
+		for i := range s.q.n {
+			if !yield(s.q.at(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Idle reports whether the session holds nothing in either direction but the identifier that was assigned last.
+func (s *Session) Idle() bool { return s.out.n == 0 && s.q.n == 0 && s.in.ids.n == 0 }

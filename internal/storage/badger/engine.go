@@ -66,7 +66,7 @@ type Options struct {
 	// CacheBytes is the size of the blocks in memory that were read from disk, which readers who lag share, and
 	// RecentBytes of the newest ones, for those who keep up. 0: 8 MiB each.
 	CacheBytes, RecentBytes int64
-	Logger     *slog.Logger // nil: says nothing
+	Logger                  *slog.Logger // nil: says nothing
 
 	state     string       // Badger's directory, where tests want another one
 	stateSync func() error // runs before a sync of it, which fails with its error; nil: nothing

@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"container/list"
+	"iter"
+	"maps"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/index"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
+)
+
+// This file keeps sessions small that sleep, since there may be many more of them than connections: with one subscription
+// such a session takes about 600 bytes, what the index and the registry have of it included.
+
+// awake is the part of a client that it needs while it has a connection, or something under way. All that doze share one,
+// which has nothing: it may be read as any other, and whoever writes calls rouse first.
+type awake struct {
+	session    *session.Session
+	link       *link                       // nil: no connection
+	leaving    *link                       // the last one, until what it leaves behind is settled
+	changed    map[string]struct{}         // keys of subs with a past, or about to end
+	groups     map[*group]int              // that it is a member of, and how often
+	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
+	replays    list.List                   // of *replay: retained messages that subscriptions are to get
+	kept       []session.Delivery          // what waits for a connection and is not in the log
+	keptLen    int64                       // bytes of it
+	paused     bool                        // the link waits for acknowledgements of its own messages
+	will       *will                       // waits for its delay
+	willDue    time.Time                   // of a will that was restored
+	willTimer  timer
+	parkedNext parkedPlace            // the next parked message
+	taken      []*state.ParkedMessage // those that were queued, and are still in the store
+	releases   []uint16               // PUBREL packets that wait for the state to be kept
+	releasing  bool                   // and a commit is under way for those before them
+}
+
+// dozing is what all dozing clients have; nobody changes it.
+var dozing = awake{session: session.New(session.Options{})}
+
+// past is the part of a client that has to do with what was parked, and with the time before the broker's start. Those
+// that have none of it share one, as with awake; recall comes before writing.
+type past struct {
+	shelf     backlog          // what is parked for it
+	parkedTo  message.Position // before it, what the session still gets was parked or is in flight
+	mayRepeat message.Position // before it, what is read from the log may have been sent before a crash
+	asleep    *state.Snapshot  // of before the start, until the session is resumed; nil: it is awake
+}
+
+var noPast past
+
+// recall gives a client a past of its own. The caller holds c.mu.
+func (c *client) recall() {
+	if c.past == &noPast {
+		c.past = new(past)
+	}
+}
+
+// rouse gives a client an awake of its own. The caller holds c.mu.
+func (c *client) rouse() {
+	if c.awake != &dozing {
+		return
+	}
+	cfg := c.broker.cfg
+	c.awake = &awake{session: session.New(session.Options{
+		ReceiveMaximum: cfg.MQTT.ReceiveMaximum,
+		InFlightMax:    cfg.Session.InFlightMax,
+		QueueMax:       cfg.Session.QueueMemoryMessages,
+		QueueMaxBytes:  queueBytes,
+	})}
+	_ = c.session.Restore(c.lastID, nil) // without deliveries nothing is wrong with them
+}
+
+// doze gives the client's awake back if there is nothing in it. The caller holds c.mu.
+func (c *client) doze() {
+	a := c.awake
+	if a == &dozing || a.link != nil || a.leaving != nil || c.dirty || c.ended ||
+		len(a.changed)+len(a.groups)+a.replays.Len()+len(a.kept)+len(a.taken)+len(a.releases) > 0 ||
+		a.will != nil || a.releasing || !a.session.Idle() {
+		return
+	}
+	c.lastID = a.session.LastID()
+	c.awake = &dozing
+}
+
+// lastPacketID is the packet identifier that was assigned last. The caller holds c.mu.
+func (c *client) lastPacketID() uint16 {
+	if c.awake == &dozing {
+		return c.lastID
+	}
+	return c.session.LastID()
+}
+
+// moment is a time as nanoseconds since 1970; 0: none.
+type moment int64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	return moment(t.UnixNano())
+}
+
+func (m moment) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(m))
+}
+
+// subscriptions are a client's subscriptions by key. Most clients have few.
+type subscriptions struct {
+	few  []*subscription
+	many map[string]*subscription // instead of few; nil: few
+}
+
+// fewSubscriptions is how many are looked for one by one.
+const fewSubscriptions = 8
+
+func (s *subscriptions) get(key string) *subscription {
+	if s.many != nil {
+		return s.many[key]
+	}
+	for _, sub := range s.few {
+		if sub.key == key {
+			return sub
+		}
+	}
+	return nil
+}
+
+// put adds a subscription whose key is not there.
+func (s *subscriptions) put(sub *subscription) {
+	if s.many == nil && len(s.few) < fewSubscriptions {
+		s.few = append(s.few, sub)
+		return
+	}
+	if s.many == nil {
+		s.many = make(map[string]*subscription, 2*len(s.few))
+		for _, old := range s.few {
+			s.many[old.key] = old
+		}
+		s.few = nil
+	}
+	s.many[sub.key] = sub
+}
+
+func (s *subscriptions) remove(key string) {
+	delete(s.many, key)
+	for i, sub := range s.few {
+		if last := len(s.few) - 1; sub.key == key {
+			s.few[i], s.few[last] = s.few[last], nil
+			s.few = s.few[:last]
+			return
+		}
+	}
+}
+
+func (s *subscriptions) len() int { return len(s.few) + len(s.many) }
+
+// all lists them, in no particular order. The one that is at hand may be removed.
+func (s *subscriptions) all() iter.Seq2[string, *subscription] {
+	if s.many != nil {
+		return maps.All(s.many)
+	}
+	return func(yield func(string, *subscription) bool) {
+		for i := len(s.few) - 1; i >= 0; i-- { // what remove moves was there already
+			if !yield(s.few[i].key, s.few[i]) {
+				return
+			}
+		}
+	}
+}

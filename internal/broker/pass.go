@@ -1,0 +1,360 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/state"
+	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// A pass goes over the log once, for many sessions that lag. Nothing of it counts until a session's errand is finished: a
+// session may read on meanwhile, and what it has read by then is taken out again. A parked message counts only if it
+// lies before the session's kept place: what a crash leaves of an unfinished pass is not read, and the next start
+// removes it.
+
+const (
+	// parkUnitOps is how many changes are committed at a time.
+	parkUnitOps = 2000
+	// passRecords is how many messages a pass parks or drops before it ends where it has come to: it remembers them.
+	passRecords = 200_000
+)
+
+// pass is one pass over the log.
+type pass struct {
+	b      *Broker
+	now    time.Time
+	to     message.Position
+	work   map[*client]*errand
+	busy   int // errands that are not at their ends
+	passed int // messages parked or dropped
+	ops    []storage.Op
+	kept   []placed
+}
+
+// errand is one session's part of a pass.
+type errand struct {
+	c      *client
+	from   message.Position // the oldest that waits for it in the log, or in memory
+	next   message.Position // its place when the pass began
+	lag    backlog          // what the log has for it
+	over   backlog          // to be dropped, oldest first
+	aged   bool             // what is too old is dropped
+	park   bool             // the rest is parked
+	stop   message.Position // if not: the first that stays; zero: none has been found
+	passed []passedRecord
+}
+
+// passedRecord is a message of the log that an errand parked or dropped.
+type passedRecord struct {
+	pos     message.Position
+	ordinal uint8
+	reason  message.DropReason // NotDropped: parked
+	bytes   int64
+}
+
+func (b *Broker) newPass(now time.Time) *pass {
+	begun := max(b.router.Begun(), 1)
+	return &pass{b: b, now: now, to: message.Position{Block: begun - 1}, work: make(map[*client]*errand)} // all before is counted
+}
+
+// lagging returns the errands of the sessions that lag.
+func (p *pass) lagging(clients []*client, aged bool) (all []*errand) {
+	for _, c := range clients {
+		c.mu.Lock()
+		from := c.cursor.next
+		if oldest, ok := c.session.OldestQueued(c.parkedTo); ok && oldest.Less(from) {
+			from = oldest
+		}
+		if c.leaving == nil && !c.ended && c.durable.Load() && !c.cursor.live && from.Less(p.to) {
+			e := &errand{c: c, from: from, next: c.cursor.next, lag: c.lag, aged: aged}
+			if p.b.cfg.Session.OnFull == config.DropOldest {
+				e.over = p.b.queueLimit().excess(c.waiting())
+			}
+			all = append(all, e)
+		}
+		c.mu.Unlock()
+	}
+	return all
+}
+
+// run does the errands that have something to do.
+func (p *pass) run(all []*errand) error {
+	from := p.to
+	for _, e := range all {
+		if !e.park && !e.aged && e.over.isZero() {
+			continue
+		}
+		if !e.park {
+			e.from = e.next // what is in memory stays
+		}
+		if err := p.begin(e); err != nil {
+			return err
+		}
+		if e.from.Less(from) {
+			from = e.from
+		}
+	}
+	if p.busy = len(p.work); p.busy == 0 {
+		return nil
+	}
+	if err := p.copy(from); err != nil {
+		return fmt.Errorf("reading the log: %w", err)
+	}
+	for _, e := range p.work {
+		if p.finish(e); len(p.ops) >= parkUnitOps {
+			if err := p.settle(); err != nil {
+				return err
+			}
+		}
+	}
+	return p.settle()
+}
+
+// begin drops what is over the limit of what is parked, which is older than what is in the log, and keeps the bodies of
+// what is in flight.
+func (p *pass) begin(e *errand) (err error) {
+	p.work[e.c] = e
+	if !e.over.isZero() && p.b.keeps {
+		if e.over, err = p.b.capParked(e.c, e.over); err != nil {
+			return err
+		}
+	}
+	if e.park {
+		return p.keepBodies(e.c)
+	}
+	return nil
+}
+
+// copy reads the log from a place to the pass's end.
+func (p *pass) copy(from message.Position) error {
+	var failed error
+	err := p.b.eachRecord(from, p.to, func(pos message.Position, m *message.Message) bool {
+		if pos.Index == 0 && (p.busy == 0 || p.passed >= passRecords) {
+			p.to = pos
+			return false
+		}
+		p.copyRecord(pos, m)
+		if len(p.ops) >= parkUnitOps {
+			failed = p.flush()
+		}
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err == nil {
+		err = p.flush()
+	}
+	return err
+}
+
+func (p *pass) copyRecord(pos message.Position, m *message.Message) {
+	parked := false
+	for _, t := range p.b.targetsOf(m, pos) {
+		e := p.work[t.c]
+		if e == nil || pos.Less(e.from) || !e.stop.IsZero() {
+			continue
+		}
+		reason := message.NotDropped
+		switch {
+		case p.b.expired(m, p.now):
+			reason = message.DropExpired
+		case pos.Less(e.next): // in the session's queue: it was within the limits
+		case p.b.tooOld(m, p.now):
+			reason = message.DropQueueAge
+		case !e.over.isZero():
+			reason = message.DropQueueFull
+		}
+		if reason == message.NotDropped && !e.park {
+			e.stop = pos
+			p.busy--
+			continue
+		}
+		for i, d := range t.deliveries {
+			r := passedRecord{pos: pos, ordinal: uint8(i), reason: reason, bytes: messageBytes(m)}
+			e.passed = append(e.passed, r)
+			p.passed++
+			if reason != message.NotDropped {
+				e.over.messages, e.over.bytes = e.over.messages-1, e.over.bytes-r.bytes
+				continue
+			}
+			d.Position = pos
+			p.ops = append(p.ops, state.PutParked(e.c.owner(), r.parked(d)))
+			parked = true
+		}
+	}
+	if parked {
+		p.ops = append(p.ops, state.PutBody(pos, m))
+	}
+}
+
+// parked is what is kept of a delivery that is parked.
+func (r *passedRecord) parked(d session.Delivery) *state.ParkedMessage {
+	return &state.ParkedMessage{Delivery: flightOf(session.InFlight{Delivery: d}), Ordinal: r.ordinal, Bytes: r.bytes}
+}
+
+// aim is a session that gets a record with QoS 1 or 2, and what it gets.
+type aim struct {
+	c          *client
+	deliveries []session.Delivery
+}
+
+// targetsOf lists the sessions that get a record.
+func (b *Broker) targetsOf(m *message.Message, pos message.Position) (all []aim) {
+	b.router.Targets(m.Topic, pos, func(to router.Subscriber, subs []*session.Subscription) {
+		c, ok := to.(*client)
+		if !ok {
+			return
+		}
+		a := aim{c: c}
+		c.each(m, subs, func(d session.Delivery) {
+			if d.QoS > mqtt.AtMostOnce {
+				a.deliveries = append(a.deliveries, d)
+			}
+		})
+		if len(a.deliveries) > 0 {
+			all = append(all, a)
+		}
+	})
+	return all
+}
+
+// flush commits what was parked so far.
+func (p *pass) flush() error {
+	ops := p.ops
+	p.ops = nil
+	return p.b.commitAll(ops)
+}
+
+// settle commits what finished errands have changed.
+func (p *pass) settle() error {
+	ops, kept := p.ops, p.kept
+	p.ops, p.kept = nil, nil
+	err := p.b.commitOps(ops)
+	for _, k := range kept {
+		k.settle(err)
+	}
+	return err
+}
+
+// finish moves a session's place past what was parked or dropped, unless the session has come further by itself. In
+// the same commit, what it has read meanwhile is not parked any more.
+func (p *pass) finish(e *errand) {
+	c, to := e.c, p.to
+	if !e.park && !e.stop.IsZero() {
+		to = e.stop
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.cursor.next
+	if c.leaving != nil || c.ended || c.cursor.live || next.Less(e.from) || !next.Less(to) {
+		for _, r := range e.passed {
+			p.unpark(e, &r)
+		}
+		return
+	}
+	if e.park {
+		c.recall()
+	}
+	queued := p.shelve(e, next)
+	for i := range e.passed {
+		r := &e.passed[i]
+		switch {
+		case r.pos.Less(next) && !queued[parkedPlace{r.pos, int(r.ordinal)}]:
+			p.unpark(e, r)
+		case r.pos.Less(next):
+		case r.reason == message.NotDropped:
+			c.lag.take(r.bytes)
+			c.shelf.put(r.bytes)
+			c.parked = true
+		default:
+			c.lag.take(r.bytes)
+			p.b.metrics.Drop(r.reason, 1)
+		}
+	}
+	c.cursor.next = to
+	if e.park {
+		c.parkedTo = to
+	}
+	if c.asleep != nil {
+		c.asleep.Next = to
+	}
+	c.judge()
+	if p.b.keeps {
+		ops, kept := c.snapshotOps()
+		p.ops, p.kept = append(p.ops, ops...), append(p.kept, kept)
+	}
+}
+
+// unpark takes back that a message was parked.
+func (p *pass) unpark(e *errand, r *passedRecord) {
+	if r.reason == message.NotDropped {
+		p.ops = append(p.ops, state.Delete(state.PutParked(e.c.owner(), r.parked(session.Delivery{Position: r.pos})).Key))
+	}
+}
+
+// shelve treats what a connected session has in its queue as taken from where it is parked now. The caller holds c.mu.
+func (p *pass) shelve(e *errand, next message.Position) map[parkedPlace]bool {
+	c := e.c
+	if !e.park || c.session.Queued() == 0 {
+		return nil
+	}
+	copies := make(map[message.Position]uint8) // of a message that are queued
+	for d := range c.session.QueuedDeliveries() {
+		copies[d.Position]++
+	}
+	last := make(map[message.Position]uint8) // ordinals: those queued are the last ones
+	for i := range e.passed {
+		last[e.passed[i].pos] = max(last[e.passed[i].pos], e.passed[i].ordinal)
+	}
+	queued := make(map[parkedPlace]bool)
+	for d := range c.session.QueuedDeliveries() {
+		if d.Position.IsZero() || d.Position.Less(c.parkedTo) || !d.Position.Less(next) {
+			continue
+		}
+		r := passedRecord{pos: d.Position, ordinal: last[d.Position] + 1 - copies[d.Position], bytes: messageBytes(d.Message)}
+		copies[d.Position]--
+		queued[parkedPlace{r.pos, int(r.ordinal)}] = true
+		c.taken = append(c.taken, r.parked(*d))
+	}
+	c.parkedNext = parkedPlace{pos: next}
+	return queued
+}
+
+// keepBodies keeps the messages that a session has in flight, whose place in the log goes as well.
+func (p *pass) keepBodies(c *client) error {
+	c.mu.Lock()
+	asleep := c.asleep
+	if asleep == nil {
+		for f := range c.session.InFlightDeliveries() {
+			if pos := f.Delivery.Position; !pos.IsZero() && !f.Released {
+				p.ops = append(p.ops, state.PutBody(pos, f.Delivery.Message))
+			}
+		}
+	}
+	c.mu.Unlock()
+	if asleep == nil {
+		return nil
+	}
+	var blk storage.Block
+	for i := range asleep.Flights {
+		f := &asleep.Flights[i]
+		if f.Position.IsZero() || f.Released {
+			continue
+		}
+		x, err := p.b.flight(f, &blk)
+		if err != nil {
+			return err
+		}
+		if x.Delivery.Message != nil {
+			p.ops = append(p.ops, state.PutBody(f.Position, x.Delivery.Message))
+		}
+	}
+	return p.flush()
+}
