@@ -67,7 +67,8 @@ internal/router              < mqtt internal/message internal/metrics internal/i
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
 internal/config              < + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
-internal/cli                 < mqtt internal/admin internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket
+api                          < mqtt internal/message internal/storage internal/broker + gopkg.in/yaml.v3
+internal/cli                 < mqtt api internal/admin internal/auth/password internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 
 # The load generator, a program of its own that shares the public packages with the broker and nothing else.

@@ -42,7 +42,7 @@ func newDirectory(t *testing.T) string {
 // newServer serves a directory with a snapshot function of the test's.
 func newServer(t *testing.T, dir string, snapshot Snapshot, stall time.Duration) *Server {
 	t.Helper()
-	s, err := listen(dir, snapshot, discard, stall)
+	s, err := listen(dir, snapshot, nil, discard, stall)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestTheSocketOfABrokerThatIsGone(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := listen(dir, nil, discard, stallLimit); err == nil {
+	if s, err := listen(dir, nil, nil, discard, stallLimit); err == nil {
 		t.Error("a file that is no socket was replaced")
 		closeServer(t, s)
 	}

@@ -36,12 +36,13 @@ type Server struct {
 	serving sync.WaitGroup
 }
 
-// Listen opens the socket in a data directory, which the caller has locked, and serves it until Close.
-func Listen(dir string, snapshot Snapshot, log *slog.Logger) (*Server, error) {
-	return listen(dir, snapshot, log, stallLimit)
+// Listen opens the socket in a data directory, which the caller has locked, and serves it until Close. What is no
+// backup goes to other, if that is not nil.
+func Listen(dir string, snapshot Snapshot, other http.Handler, log *slog.Logger) (*Server, error) {
+	return listen(dir, snapshot, other, log, stallLimit)
 }
 
-func listen(dir string, snapshot Snapshot, log *slog.Logger, stall time.Duration) (*Server, error) {
+func listen(dir string, snapshot Snapshot, other http.Handler, log *slog.Logger, stall time.Duration) (*Server, error) {
 	ln, err := openSocket(filepath.Join(dir, SocketName))
 	if err != nil {
 		return nil, fmt.Errorf("opening the socket for backups: %w", err)
@@ -50,6 +51,9 @@ func listen(dir string, snapshot Snapshot, log *slog.Logger, stall time.Duration
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /backup", s.backup)
+	if other != nil {
+		mux.Handle("/", other)
+	}
 	s.http = http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

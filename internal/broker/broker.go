@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,7 @@ type Broker struct {
 	cancel        context.CancelFunc
 	slots         chan struct{} // of work
 	admin         *admin.Server // from Start on; nil: none
+	local         http.Handler  // of the admin's socket; nil: backups only
 
 	keeps         bool             // the engine outlives the process
 	ownsDir       bool             // and is that of the data directory

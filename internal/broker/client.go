@@ -22,6 +22,7 @@ type client struct {
 	id          string
 	seq         uint64
 	incarnation uint64
+	created     int64 // second since 1970 in which this process made it
 
 	durable  atomic.Bool  // it outlives its connection
 	overlaps atomic.Bool  // two of its subscriptions may match one topic
@@ -116,7 +117,7 @@ const replayEntries = 32
 const queueBytes = 4 << 20
 
 func (b *Broker) newClient(id string, durable bool) *client {
-	c := &client{broker: b, id: id, seq: b.seq.Add(1), awake: &dozing, past: &noPast}
+	c := &client{broker: b, id: id, seq: b.seq.Add(1), created: b.clock.Now().Unix(), awake: &dozing, past: &noPast}
 	c.incarnation = b.number(&b.incarnation, state.Incarnation)
 	c.durable.Store(durable)
 	c.cursor.next = b.logEnd()

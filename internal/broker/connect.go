@@ -146,6 +146,7 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 	k.link = &link{
 		conn: k.conn, listener: k.listener, version: p.Version, receiveMaximum: receiveMaximum(p), mount: k.listener.mount,
 		identity: &id, exchange: k.exchange, connectedAt: time.Now(), assigned: k.assigned,
+		keepAlive: p.KeepAlive, cleanStart: p.CleanStart,
 	}
 	k.link.complete(&id)
 	if p.Will != nil {

@@ -23,6 +23,8 @@ type link struct {
 	receiveMaximum uint16
 	mount          string
 	connectedAt    time.Time
+	keepAlive      uint16 // seconds that the client asked for
+	cleanStart     bool
 	assigned       bool // the client id was made up here
 
 	// Owned by whoever feeds the connection.

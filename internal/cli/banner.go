@@ -13,12 +13,18 @@ import (
 )
 
 // printBanner says what has started, and how to open it to the network if only this machine can connect.
-func printBanner(w io.Writer, cfg *config.Config, open []broker.ListenerInfo, args []string) {
+func printBanner(w io.Writer, cfg *config.Config, open []broker.ListenerInfo, a *httpAPI, args []string) {
 	fmt.Fprintf(w, "Barid %s\n", Version())
 	for _, ln := range open {
 		fmt.Fprintf(w, "  %-11s %s\n", ln.Name, urlOf(ln, cfg.Listeners[ln.Name].Path))
 	}
-	fmt.Fprintf(w, "  %-11s %s\n", "API", "not in this version")
+	if a.url != "" {
+		fmt.Fprintf(w, "  %-11s %s", "API", a.url)
+		if a.note != "" {
+			fmt.Fprintf(w, "  (user %s, %s)", cfg.API.Admin.Username, a.note)
+		}
+		fmt.Fprintln(w)
+	}
 	if cfg.Durability != config.DurabilityMemory {
 		fmt.Fprintf(w, "  %-11s %s\n", "data", cfg.DataDir)
 	}

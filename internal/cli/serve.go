@@ -52,11 +52,19 @@ func serve(e *env, c *command, args []string) int {
 	if err != nil {
 		return e.fail(c, err)
 	}
-	if err := b.Start(); err != nil {
+	a, err := newAPI(e, cfg, b, log)
+	if err != nil {
 		return e.fail(c, errors.Join(err, b.Stop(e.ctx)))
 	}
-	printBanner(e.stdout, cfg, b.Listeners(), args)
-	if err := untilStopped(e.ctx, b, signals, log); err != nil {
+	both := served{b, a}
+	if err := b.Start(); err != nil {
+		return e.fail(c, errors.Join(err, both.Stop(e.ctx)))
+	}
+	if err := a.open(cfg); err != nil {
+		return e.fail(c, errors.Join(err, both.Stop(e.ctx)))
+	}
+	printBanner(e.stdout, cfg, b.Listeners(), a, args)
+	if err := untilStopped(e.ctx, both, signals, log); err != nil {
 		return e.fail(c, err)
 	}
 	return exitOK

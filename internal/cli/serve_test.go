@@ -86,10 +86,10 @@ func TestBanner(t *testing.T) {
 		{Name: "s", Type: "tls", Addr: "127.0.0.1:4711"}, {Name: "u", Type: "unix", Addr: "/run/b.sock"},
 	}
 	var out bytes.Buffer
-	printBanner(&out, cfg, open, []string{"--config", "my file.yaml"})
+	printBanner(&out, cfg, open, &httpAPI{url: "http://127.0.0.1:18083", note: "password in ./data/admin-password"}, []string{"--config", "my file.yaml"})
 	for _, want := range []string{
 		"Barid " + Version() + "\n", " mqtt://127.0.0.1:1883\n", " ws://127.0.0.1:8083/mqtt\n", " mqtts://127.0.0.1:4711\n", " unix:///run/b.sock\n",
-		"not in this version", "./data", "fsync: what is acknowledged is on disk\n",
+		"http://127.0.0.1:18083  (user admin, password in ./data/admin-password)\n", "./data", "fsync: what is acknowledged is on disk\n",
 		` --config "my file.yaml" --set listeners.tcp.bind=0.0.0.0:1883 --set auth.allow_anonymous=true` + "\n",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -102,8 +102,8 @@ func TestBanner(t *testing.T) {
 	cfg.Listeners["tcp"] = lan
 	cfg.Durability = config.DurabilityMemory
 	out.Reset()
-	printBanner(&out, cfg, open, nil)
-	if strings.Contains(out.String(), "Only this machine") || strings.Contains(out.String(), "fsync") {
+	printBanner(&out, cfg, open, &httpAPI{}, nil)
+	if strings.Contains(out.String(), "Only this machine") || strings.Contains(out.String(), "fsync") || strings.Contains(out.String(), "API") {
 		t.Errorf("open to the network, and durability as asked for:\n%s", out.String())
 	}
 }

@@ -80,6 +80,9 @@ func (l *loader) check() {
 		l.checkListener(name, l.cfg.Listeners[name])
 	}
 	l.checkHostPort("api.bind", l.cfg.API.Bind)
+	if (l.cfg.API.CertFile == "") != (l.cfg.API.KeyFile == "") {
+		l.failKey("api", "cert_file and key_file go together")
+	}
 	l.checkHostPort("metrics.bind", l.cfg.Metrics.Bind)
 	l.checkBinds(names)
 	for _, name := range slices.Sorted(maps.Keys(l.cfg.Streams)) {

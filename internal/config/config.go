@@ -101,8 +101,12 @@ type Listener struct {
 
 // API is the HTTP API.
 type API struct {
-	Bind  string `yaml:"bind" doc:"host:port of the HTTP API; empty: none"`
-	Admin Admin  `yaml:"admin"`
+	Bind        string   `yaml:"bind" doc:"host:port of the HTTP API; empty: none"`
+	Admin       Admin    `yaml:"admin"`
+	CertFile    string   `yaml:"cert_file" doc:"certificate chain, PEM; empty: HTTP without TLS"`
+	KeyFile     string   `yaml:"key_file" doc:"private key, PEM"`
+	CORSOrigins []string `yaml:"cors_origins" doc:"other origins whose pages may use the API, such as https://ops.example.org"`
+	Hosts       []string `yaml:"hosts" doc:"names under which browsers reach the API, besides addresses and localhost; empty: any, unless bind is loopback"`
 }
 
 // Admin is the first user of the HTTP API.

@@ -52,7 +52,6 @@ func (c *Config) NotYet() []string {
 		key       string
 		set, none any
 	}{
-		{"api", c.API, d.API},
 		{"metrics", c.Metrics, d.Metrics},
 		{"limits.memory_max_bytes", c.Limits.MemoryMaxBytes, d.Limits.MemoryMaxBytes},
 		{"storage.keep_seconds", c.Storage.KeepSeconds, d.Storage.KeepSeconds},

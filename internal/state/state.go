@@ -16,6 +16,7 @@
 //	h name NUL kind …             a declared stream: what it is, its chunks or its topics' last messages (stream.go)
 //	c client NUL inc key          where a session's subscription reads a stream
 //	m name                        numbers of the broker: clock, wall, incarnation, delayed
+//	x kind NUL name               a document of the HTTP API: JSON
 //
 // A value begins with the version of its format, 1. Numbers are varints of package encoding/binary, strings and bytes have
 // their length before them, times are nanoseconds since 1970. Decoding trusts nothing: a wrong value is an error that

@@ -43,7 +43,7 @@ type broker struct {
 
 func newBroker(dir, durability string, sets ...string) *broker {
 	b := &broker{args: []string{"serve"}}
-	for _, set := range append(sets, "data_dir="+dir, "durability="+durability, "listeners.tcp.bind=127.0.0.1:0", "listeners.ws=", "logging.level=warn") {
+	for _, set := range append(sets, "data_dir="+dir, "durability="+durability, "listeners.tcp.bind=127.0.0.1:0", "listeners.ws=", "api.bind=", "logging.level=warn") {
 		b.args = append(b.args, "--set", set)
 	}
 	return b

@@ -86,6 +86,7 @@ func startBroker(dir string, more ...string) (*broker, error) {
 		"listeners.wss.key_file=" + trust.key,
 		"listeners.unix.bind=" + filepath.Join(dir, "mqtt.sock"),
 		"mqtt.sys_interval_seconds=1",
+		"api.bind=127.0.0.1:0",
 	}
 	args := []string{"serve"}
 	for _, set := range append(sets, more...) {
@@ -111,7 +112,7 @@ func (b *broker) readBanner() error {
 	lines := bufio.NewScanner(strings.NewReader(b.output()))
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
-		if len(words) != 2 || !strings.Contains(words[1], "://") {
+		if len(words) < 2 || !strings.Contains(words[1], "://") {
 			continue
 		}
 		u, err := url.Parse(words[1])

@@ -1,0 +1,154 @@
+// Package api is the HTTP side of the broker: administration in the shapes that scripts for EMQX's API v5 know,
+// publishing and consuming, metrics and the dashboard.
+//
+// openapi.yaml is the contract: a test holds the routes against it. A request passes, in this order:
+//
+//	guard   → the Host it names, the origin that a browser sends, the size of its body
+//	route   → method and path, or 404 and 405
+//	login   → who it is: an API key (Basic) or a token (Bearer); open routes skip this
+//	role    → may that role do this
+//	handler → answers, or returns an error, which becomes {code, message}
+//	audit   → what changed something is noted with who did it and how it ended
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Base is where the resources are.
+const Base = "/api/v5"
+
+// maxBodyBytes bounds the body of a request; a route may have a limit of its own.
+const maxBodyBytes = 4 << 20
+
+// Options are what a Server is made of. Every part is static afterwards.
+type Options struct {
+	Log          *slog.Logger
+	Documents    Documents // keeps API keys and users of the API
+	Admin        Admin     // the first user
+	Origins      []string  // other origins whose pages may use the API: scheme://host[:port]
+	Hosts        []string  // names besides addresses and localhost under which the API is reached; empty: see LoopbackOnly
+	LoopbackOnly bool      // the API is reached from this machine only: without Hosts, no name but localhost is its own
+	Passwords    Passwords // hashes the passwords of users
+	Now          func() time.Time
+	Broker       Broker
+	Ready        func() error // nil: ready to serve
+	Version      string
+	Node         string
+	Resources    []Resource
+}
+
+// Broker is what the API shows and does.
+type Broker interface {
+	Clients
+	Subscriptions
+	Injector
+	Retained
+}
+
+// Admin is the user that the configuration names.
+type Admin struct{ Username, Password string }
+
+// Resource is a part of the API: its routes.
+type Resource interface {
+	Routes() []Route
+}
+
+// Server serves the API.
+type Server struct {
+	opts   Options
+	log    *slog.Logger
+	tokens *tokens
+	keys   *keys
+	users  *users
+	audit  *audit
+	routes []Route
+	root   http.Handler
+	cross  *http.CrossOriginProtection
+
+	mu      sync.Mutex // guards servers
+	servers []*http.Server
+	serving sync.WaitGroup
+	ctx     context.Context // of requests: ends with Close
+	cancel  context.CancelFunc
+}
+
+// New makes a server. Serve opens it to the world, Close ends it.
+func New(o Options) (*Server, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{opts: o, log: o.Log, tokens: newTokens(o.Now), audit: newAudit(o.Now, o.Log), cross: http.NewCrossOriginProtection()}
+	s.keys = &keys{docs: o.Documents, now: o.Now}
+	s.users = &users{docs: o.Documents, admin: o.Admin, passwords: o.Passwords, now: o.Now, revoke: func(name string) {
+		s.tokens.revoke(func(_ [sha256.Size]byte, p Principal) bool { return p.Name == name })
+	}}
+	for _, origin := range o.Origins {
+		if err := s.cross.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("api.cors_origins: %w", err)
+		}
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	for _, r := range append([]Resource{s.health(), s.login(), s.keys, s.users, s.audit, reference{},
+		&clients{broker: o.Broker, node: o.Node, now: o.Now}, &subscriptions{broker: o.Broker, node: o.Node}, &publishing{o.Broker}, &retainer{o.Broker}}, o.Resources...) {
+		s.routes = append(s.routes, r.Routes()...)
+	}
+	s.root = s.guard(s.mux())
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler, for tests and for other listeners.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.root.ServeHTTP(w, r) }
+
+// Routes lists what is served.
+func (s *Server) Routes() []Route { return s.routes }
+
+// Serve answers the connections of ln until Close. It returns at once.
+func (s *Server) Serve(ln net.Listener) { s.serve(ln, s.root) }
+
+// Trusted answers clients that need no credentials, since only the administrator reaches them.
+func (s *Server) Trusted() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.root.ServeHTTP(w, r.WithContext(withPrincipal(r.Context(), Principal{Name: "local", Role: Administrator, Trusted: true})))
+	})
+}
+
+func (s *Server) serve(ln net.Listener, h http.Handler) {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return s.ctx },
+	}
+	s.mu.Lock()
+	s.servers = append(s.servers, srv)
+	s.mu.Unlock()
+	s.serving.Go(func() {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the HTTP API is closed", "address", ln.Addr().String(), "error", err)
+		}
+	})
+}
+
+// Close ends streams, waits for other requests until ctx is done, and then breaks them off.
+func (s *Server) Close(ctx context.Context) error {
+	s.cancel()
+	s.mu.Lock()
+	servers := s.servers
+	s.mu.Unlock()
+	var errs []error
+	for _, srv := range servers {
+		if err := srv.Shutdown(ctx); err != nil {
+			errs = append(errs, srv.Close())
+		}
+	}
+	s.serving.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// ids returns the values of a field in a page.
+func column(v any, field string) (values []string) {
+	for _, item := range v.(map[string]any)["data"].([]any) {
+		values = append(values, fmt.Sprint(item.(map[string]any)[field]))
+	}
+	return values
+}
+
+func TestClientsAreListedFilteredAndPaged(t *testing.T) {
+	b := newBench(t).asAdmin()
+	for i := range 5 {
+		b.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: fmt.Sprintf("dev-%d", i), CleanStart: true, KeepAlive: 30})
+	}
+	b.connect(&mqtt.Connect{Version: mqtt.V311, ClientID: "old", HasUsername: true, Username: "eve"})
+	for query, want := range map[string][]string{
+		"":                                       {"dev-0", "dev-1", "dev-2", "dev-3", "dev-4", "old"},
+		"?like_clientid=dev&limit=2&page=2":      {"dev-2", "dev-3"},
+		"?clientid=old&clientid=dev-1":           {"dev-1", "old"},
+		"?username=eve":                          {"old"},
+		"?proto_ver=4":                           {"old"},
+		"?clean_start=false":                     {"old"},
+		"?conn_state=disconnected":               nil,
+		"?ip_address=127.0.0.1&like_username=v":  {"old"},
+		"?ip_address=10.0.0.1":                   nil,
+		"?gte_connected_at=2100-01-01T00:00:00Z": nil,
+		"?lte_created_at=4102444800&limit=1":     {"dev-0"},
+	} {
+		code, v := b.do("GET", "/clients"+query, "")
+		if code != http.StatusOK {
+			t.Fatalf("%s answered %d %v", query, code, v)
+		}
+		if got := column(v, "clientid"); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, not %v", query, got, want)
+		}
+	}
+	one := b.ok("GET", "/clients/dev-1", "")
+	if one["keepalive"] != 30.0 || one["proto_ver"] != 5.0 || one["connected"] != true || one["ip_address"] != "127.0.0.1" || one["node"] != "n1" {
+		t.Errorf("dev-1 is %v", one)
+	}
+	b.fails("GET", "/clients/nobody", "", 404, "CLIENTID_NOT_FOUND", "nobody")
+	b.fails("GET", "/clients?conn_state=asleep", "", 400, "BAD_REQUEST", "conn_state")
+	b.fails("GET", "/clients?gte_created_at=noon", "", 400, "BAD_REQUEST", "gte_created_at")
+}
+
+func TestKickedClientsAreToldAndForgotten(t *testing.T) {
+	b := newBench(t).asAdmin()
+	d := b.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "a/b c", SessionExpirySeconds: 100}, "t")
+	b.connect(&mqtt.Connect{Version: mqtt.V311, ClientID: "x"})
+	if code, v := b.do("DELETE", "/clients/a%2Fb%20c", ""); code != http.StatusNoContent {
+		t.Fatalf("answered %d %v", code, v)
+	}
+	if p, ok := d.receive().(*mqtt.Disconnect); !ok || p.Code != mqtt.AdministrativeAction {
+		t.Errorf("the client got %v", p)
+	}
+	b.fails("DELETE", "/clients/a%2Fb%20c", "", 404, "CLIENTID_NOT_FOUND", "a/b c")
+	if code, v := b.do("POST", "/clients/kickout/bulk", `["x","nobody"]`); code != http.StatusNoContent {
+		t.Errorf("bulk answered %d %v", code, v)
+	}
+	if code, v := b.do("GET", "/clients", ""); code != 200 || len(column(v, "clientid")) > 0 {
+		t.Errorf("left are %v", v)
+	}
+}
+
+func TestSubscriptionsAndTopicsAreListed(t *testing.T) {
+	b := newBench(t).asAdmin()
+	b.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "a"}, "s/+/t", "$share/g/jobs/#")
+	b.connect(&mqtt.Connect{Version: mqtt.V311, ClientID: "b"}, "s/1/t")
+	for query, want := range map[string][]string{
+		"":                    {"$share/g/jobs/#", "s/+/t", "s/1/t"},
+		"?clientid=b":         {"s/1/t"},
+		"?match_topic=s/1/t":  {"s/+/t", "s/1/t"},
+		"?match_topic=jobs/1": {"$share/g/jobs/#"},
+		"?share_group=g":      {"$share/g/jobs/#"},
+		"?topic=s/%2B/t":      {"s/+/t"},
+		"?qos=2":              nil,
+	} {
+		if _, v := b.do("GET", "/subscriptions"+query, ""); !slices.Equal(column(v, "topic"), want) {
+			t.Errorf("%s: %v, not %v", query, column(v, "topic"), want)
+		}
+	}
+	if _, v := b.do("GET", "/topics", ""); !slices.Equal(column(v, "topic"), []string{"jobs/#", "s/+/t", "s/1/t"}) {
+		t.Errorf("topics: %v", v)
+	}
+	if code, v := b.do("GET", "/clients/a/subscriptions", ""); code != 200 || len(v.([]any)) != 2 {
+		t.Errorf("of a: %d %v", code, v)
+	}
+	for path, want := range map[string]int{"/topics/s%2F1%2Ft": 200, "/topics/s/%2B/t": 200, "/topics/nothing": 404} {
+		if rec := b.raw("GET", Base+path, b.header, ""); rec.Code != want {
+			t.Errorf("%s answered %d: %s", path, rec.Code, rec.Body)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// ErrNoClient says that there is no session of a client id. Match it with errors.Is.
+var ErrNoClient = errors.New("broker: no such client")
+
+// ClientInfo is what can be seen of a session and its connection. What only a connection has is zero without one.
+type ClientInfo struct {
+	ClientID string
+	Durable  bool      // it outlives its connection
+	Created  time.Time // when this process first knew of it
+	Expiry   uint32    // seconds that it lives without a connection
+	LeftAt   time.Time // when the last connection ended
+
+	Connected      bool
+	ConnectedAt    time.Time
+	Username       string
+	Address        net.Addr
+	Listener       string
+	MountPoint     string
+	Version        mqtt.Version
+	KeepAlive      uint16 // seconds, as the client asked for
+	CleanStart     bool
+	ReceiveMaximum int
+
+	Subscriptions int
+	InFlight      int // sent and not acknowledged
+	Queued        int // waiting for it, as far as that was counted since the broker's start
+	Behind        bool
+	AwaitingRel   int // QoS 2 messages that the client has not released
+}
+
+// Clients lists the sessions that match, by client id.
+func (b *Broker) Clients(match func(*ClientInfo) bool) []ClientInfo {
+	var infos []ClientInfo
+	for _, c := range b.registry.all() {
+		if info, ok := c.info(); ok && (match == nil || match(&info)) {
+			infos = append(infos, info)
+		}
+	}
+	slices.SortFunc(infos, func(a, b ClientInfo) int { return strings.Compare(a.ClientID, b.ClientID) })
+	return infos
+}
+
+// Client describes one session.
+func (b *Broker) Client(id string) (ClientInfo, error) {
+	if c := b.registry.get(id); c != nil {
+		if info, ok := c.info(); ok {
+			return info, nil
+		}
+	}
+	return ClientInfo{}, ErrNoClient
+}
+
+// info describes the session; false: it has ended.
+func (c *client) info() (i ClientInfo, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i = ClientInfo{
+		ClientID: c.id, Durable: c.durable.Load(), Created: time.Unix(c.created, 0), Expiry: c.expiry, LeftAt: c.leftAt.time(),
+		InFlight: c.session.InFlight(), Queued: c.session.Queued() + len(c.kept) + int(c.waiting().messages), ReceiveMaximum: c.broker.cfg.Session.InFlightMax,
+	}
+	if c.asleep != nil {
+		i.InFlight += len(c.asleep.Flights)
+		i.Queued += len(c.asleep.Kept)
+	}
+	i.Behind = i.Durable && (c.parked || c.cursor.next.Less(c.broker.logEnd()))
+	for _, sub := range c.subs.all() {
+		if sub.newest() != nil {
+			i.Subscriptions++
+		}
+	}
+	for range c.session.InboundIDs() {
+		i.AwaitingRel++
+	}
+	if l := c.link; l != nil {
+		i.Connected, i.ConnectedAt, i.Username, i.Address = true, l.connectedAt, l.identity.Username, l.conn.Info().RemoteAddr
+		i.Listener, i.MountPoint, i.Version = l.listener.name, l.mount, l.version
+		i.KeepAlive, i.CleanStart = l.keepAlive, l.cleanStart
+		i.ReceiveMaximum = min(i.ReceiveMaximum, int(l.receiveMaximum))
+	}
+	return i, !c.ended
+}
+
+// SubscriptionInfo is one subscription of a client, as the client made it.
+type SubscriptionInfo struct {
+	ClientID          string
+	Filter            string // with $share/<group>/ before a shared one
+	QoS               mqtt.QoS
+	NoLocal           bool
+	RetainAsPublished bool
+	RetainHandling    mqtt.RetainHandling
+	Identifier        uint32
+	Durable           bool
+}
+
+// Subscriptions lists the subscriptions of all clients that match, by client id and filter.
+func (b *Broker) Subscriptions(match func(*SubscriptionInfo) bool) []SubscriptionInfo {
+	var infos []SubscriptionInfo
+	for _, c := range b.registry.all() {
+		for _, info := range c.subscriptionInfos() {
+			if match == nil || match(&info) {
+				infos = append(infos, info)
+			}
+		}
+	}
+	slices.SortFunc(infos, func(a, b SubscriptionInfo) int {
+		if d := strings.Compare(a.ClientID, b.ClientID); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Filter, b.Filter)
+	})
+	return infos
+}
+
+// SubscriptionsOf lists those of one client.
+func (b *Broker) SubscriptionsOf(id string) ([]SubscriptionInfo, error) {
+	c := b.registry.get(id)
+	if c == nil {
+		return nil, ErrNoClient
+	}
+	infos := c.subscriptionInfos()
+	slices.SortFunc(infos, func(a, b SubscriptionInfo) int { return strings.Compare(a.Filter, b.Filter) })
+	return infos, nil
+}
+
+func (c *client) subscriptionInfos() (infos []SubscriptionInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, sub := range c.subs.all() {
+		if v := sub.newest(); v != nil {
+			infos = append(infos, c.subscriptionInfo(key, v))
+		}
+	}
+	return infos
+}
+
+func (c *client) subscriptionInfo(key string, v *session.Subscription) SubscriptionInfo {
+	return SubscriptionInfo{
+		ClientID: c.id, Filter: key, QoS: v.QoS, NoLocal: v.NoLocal, RetainAsPublished: v.RetainAsPublished, RetainHandling: v.RetainHandling,
+		Identifier: v.ID, Durable: c.durable.Load(),
+	}
+}
+
+// Kick ends a client's connection, if it has one, and its session. It returns when that is done.
+func (b *Broker) Kick(ctx context.Context, id string) error {
+	if b.registry.get(id) == nil {
+		return ErrNoClient
+	}
+	done := make(chan struct{})
+	b.registry.enter(id, func(leave func()) {
+		finish := func() {
+			if c := b.registry.get(id); c != nil {
+				b.end(c, endDiscarded)
+			}
+			leave()
+			close(done)
+		}
+		c := b.registry.get(id)
+		if c == nil {
+			finish()
+			return
+		}
+		if l := c.linked(finish); l != nil {
+			l.conn.Close(mqtt.AdministrativeAction, "disconnected by an administrator")
+			l.conn.FlushSoon()
+			return
+		}
+		finish()
+	})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/barid-mqtt/barid/api"
+	"github.com/barid-mqtt/barid/internal/auth/password"
+	"github.com/barid-mqtt/barid/internal/broker"
+	"github.com/barid-mqtt/barid/internal/config"
+)
+
+// adminPasswordFile is where a password that was made up is kept, in the data directory.
+const adminPasswordFile = "admin-password"
+
+// httpAPI is the HTTP API of a broker, and what the banner says of it.
+type httpAPI struct {
+	server *api.Server
+	url    string
+	note   string // of the password, if there is something to say
+}
+
+// newAPI makes the API of a broker that is not started, without opening it: that comes last.
+func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*httpAPI, error) {
+	a := &httpAPI{}
+	admin := api.Admin{Username: cfg.API.Admin.Username, Password: cfg.API.Admin.Password}
+	if cfg.API.Bind != "" && admin.Password == "" {
+		var err error
+		if admin.Password, a.note, err = adminPassword(e, cfg); err != nil {
+			return nil, err
+		}
+	}
+	node := cfg.Node.Name
+	if node == "" {
+		node, _ = os.Hostname()
+	}
+	host, _, _ := net.SplitHostPort(cfg.API.Bind)
+	var err error
+	a.server, err = api.New(api.Options{
+		Log: log, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
+		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
+		Version: Version(), Node: node, Ready: b.Ready,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.HandleLocal(a.server.Trusted())
+	return a, nil
+}
+
+// open begins to serve.
+func (a *httpAPI) open(cfg *config.Config) error {
+	if cfg.API.Bind == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", cfg.API.Bind)
+	if err != nil {
+		return fmt.Errorf("api.bind: %w (another address, or \"\" for none, goes there)", err)
+	}
+	a.url = "http://" + ln.Addr().String()
+	if cfg.API.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.API.CertFile, cfg.API.KeyFile)
+		if err != nil {
+			return errors.Join(fmt.Errorf("api.cert_file: %w", err), ln.Close())
+		}
+		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+		a.url = "https://" + ln.Addr().String()
+	}
+	a.server.Serve(ln)
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// adminPassword reads the password that an earlier start made, or makes one. It is printed to a terminal only, since
+// other output ends up in logs.
+func adminPassword(e *env, cfg *config.Config) (secret, note string, err error) {
+	terminal := false
+	if f, ok := e.stdout.(*os.File); ok {
+		terminal = term.IsTerminal(int(f.Fd()))
+	}
+	secret = rand.Text()
+	if cfg.Durability == config.DurabilityMemory { // there is no directory to keep it in
+		if terminal {
+			return secret, "password for this run: " + secret, nil
+		}
+		return secret, "nobody can log in: set api.admin.password", nil
+	}
+	path := filepath.Join(cfg.DataDir, adminPasswordFile)
+	text, err := os.ReadFile(path)
+	switch {
+	case err == nil && strings.TrimSpace(string(text)) != "":
+		return strings.TrimSpace(string(text)), "password in " + path, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", "", fmt.Errorf("reading the administrator's password: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		return "", "", fmt.Errorf("keeping the administrator's password: %w", err)
+	}
+	if terminal {
+		return secret, fmt.Sprintf("password %s (also in %s)", secret, path), nil
+	}
+	return secret, "password in " + path, nil
+}
+
+// hashing bounds how many passwords of people are hashed at a time.
+var hashing = make(chan struct{}, 2)
+
+// hasher hashes the passwords of the API's users.
+type hasher struct{}
+
+func (hasher) Hash(ctx context.Context, text string) (hash string, err error) {
+	err = hashSlowly(ctx, func() { hash = password.New([]byte(text)).String() })
+	return hash, err
+}
+
+// strangers have a hash too, so that the time says nothing.
+var strangers = password.New([]byte(rand.Text()))
+
+func (hasher) Matches(ctx context.Context, hash, text string) (same bool, err error) {
+	known := strangers
+	if hash != "" {
+		if known, err = password.Parse(hash); err != nil {
+			return false, err
+		}
+	}
+	err = hashSlowly(ctx, func() { same = known.Matches([]byte(text)) && hash != "" })
+	return same, err
+}
+
+func hashSlowly(ctx context.Context, fn func()) error {
+	select {
+	case hashing <- struct{}{}:
+		defer func() { <-hashing }()
+		fn()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+
+// served is a broker and its API, which ends first.
+type served struct {
+	*broker.Broker
+	api *httpAPI
+}
+
+// Stop ends both. Requests that are under way have until a part of the time is over.
+func (s served) Stop(ctx context.Context) error {
+	apiCtx, cancel := context.WithTimeout(ctx, stopTimeout/3)
+	defer cancel()
+	return errors.Join(s.api.server.Close(apiCtx), s.Broker.Stop(ctx))
+}
