@@ -28,6 +28,8 @@ type client struct {
 	overlaps atomic.Bool  // two of its subscriptions may match one topic
 	ready    atomic.Bool  // it has a connection and room for a message of a shared group
 	full     atomic.Bool  // no more may wait for it, and what would have to is refused
+	online   atomic.Bool  // it has a connection
+	room     atomic.Bool  // and room in its window for a message that a shared group assigns
 	load     atomic.Int32 // messages in flight and queued
 
 	mu        sync.Mutex // guards what follows; conn's lock may be taken while it is held
@@ -116,6 +118,15 @@ const replayEntries = 32
 // queueBytes bounds the memory of one client's queue; what is durable stays in the log beyond it.
 const queueBytes = 4 << 20
 
+// groupIDs is how many packet identifiers of a session are for what shared groups give it. One that outlives the process
+// has some for them alone, see session.Assign.
+func (b *Broker) groupIDs(durable bool) int {
+	if b.keeps && durable {
+		return 16 << 10
+	}
+	return 0
+}
+
 func (b *Broker) newClient(id string, durable bool) *client {
 	c := &client{broker: b, id: id, seq: b.seq.Add(1), created: b.clock.Now().Unix(), awake: &dozing, past: &noPast}
 	c.incarnation = b.number(&b.incarnation, state.Incarnation)
@@ -134,6 +145,7 @@ func (c *client) attach(l *link) {
 	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})
 	c.session.EnqueueFront(c.kept)
 	c.kept, c.keptLen = nil, 0
+	c.online.Store(true)
 }
 
 // detach ends a link: what was queued from the log is read again from there, what a shared group assigned goes back to
@@ -146,15 +158,15 @@ func (c *client) detach(l *link) {
 	}
 	c.link, c.leaving, c.lookup = nil, l, nil
 	c.ready.Store(false)
-	// What is in flight stays for a durable member that comes back [MQTT-4.4.0-1], unless another can take it now.
-	returned := c.session.TakeGroup(func(d session.Delivery) bool {
-		return isShared(d) && (!c.durable.Load() || d.Group.(*group).hasReady())
-	})
+	c.room.Store(false)
+	c.online.Store(false)
+	c.returnAccounts(func(a *account) bool { return !c.durable.Load() || a.group.hasOnline() })
+	returned := c.session.TakeGroup(ofGroup)
 	unsent := c.session.Detach()
 	c.cursor.leave(c.broker.router.Begun())
 	for _, d := range unsent {
 		switch {
-		case isShared(d):
+		case ofGroup(d):
 			returned = append(returned, d)
 		case !d.Position.IsZero() && d.Position.Less(c.parkedTo):
 			c.untake(d.Position)
@@ -173,7 +185,29 @@ func (c *client) detach(l *link) {
 	c.broker.returnToGroups(returned)
 }
 
-func isShared(d session.Delivery) bool { return d.Group != nil }
+// returnAccounts gives groups back what they gave the client and it was not sent, and QoS 1 that it did not acknowledge,
+// if sent says so: it stays for a durable member that comes back [MQTT-4.4.0-1], unless another is there for it. QoS 2
+// stays [MQTT-4.8.2-4]. The caller holds c.mu.
+func (c *client) returnAccounts(sent func(*account) bool) {
+	if len(c.accounts) == 0 {
+		return
+	}
+	unsent := c.session.TakeUnsent(func(session.Delivery) bool { return true })
+	for _, a := range c.accounts {
+		all := sent(a)
+		if all {
+			c.session.TakeGroup(func(d session.Delivery) bool { return d.Group == a })
+		}
+		a.takeBack(unsent, all)
+		a.close()
+	}
+}
+
+// ofGroup reports whether a delivery was given by a group without an entry in an account: that is not durable.
+func ofGroup(d session.Delivery) bool {
+	_, ok := d.Group.(*group)
+	return ok
+}
 
 // oldest returns the place of the log that the client still needs; ok is false if it needs none.
 func (c *client) oldest(begun uint64) (pos message.Position, ok bool) {
@@ -210,7 +244,9 @@ func (c *client) oldestKept(pos message.Position) message.Position {
 		return pos
 	}
 	for f := range c.session.InFlightDeliveries() {
-		consider(f.Delivery.Position)
+		if f.Delivery.Group == nil { // a group looks after its own
+			consider(f.Delivery.Position)
+		}
 	}
 	return pos
 }
@@ -234,10 +270,9 @@ func (c *client) pump(b *conn.Batch) {
 	c.noteGrowth()
 	room := c.session.Room() > 0
 	c.ready.Store(room)
+	c.room.Store(c.session.Assignable())
 	c.load.Store(int32(c.session.InFlight() + c.session.Queued()))
-	if room {
-		c.wantMore()
-	}
+	c.wantMore(b, room)
 }
 
 func (c *client) send(w conn.Writer, s *session.Send) {
@@ -248,7 +283,7 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 		c.broker.metrics.Drop(s.Reason, 1)
 	case session.SendPublish:
 		if !c.mayReceive(s.Delivery.Message.Topic) {
-			c.discard(s.PacketID, message.DropNotAuthorized)
+			c.discard(s.PacketID, &s.Delivery, message.DropNotAuthorized)
 			return
 		}
 		c.write(w, &s.Delivery, s.PacketID, s.Dup || c.repeats(&s.Delivery))
@@ -257,7 +292,7 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 
 // repeats reports whether a delivery may have been sent before the broker crashed.
 func (c *client) repeats(d *session.Delivery) bool {
-	return d.QoS > 0 && !d.Position.IsZero() && d.Position.Less(c.mayRepeat)
+	return d.QoS > 0 && d.Group == nil && !d.Position.IsZero() && d.Position.Less(c.mayRepeat)
 }
 
 // write sends a delivery, or treats it as sent if it is larger than the client takes.
@@ -266,17 +301,20 @@ func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) 
 		c.dirtied()
 	}
 	if !w.Publish(d, conn.Topic(d.Message, c.link.mount), id, dup) {
-		c.discard(id, message.DropTooLarge)
+		c.discard(id, d, message.DropTooLarge)
 	}
 }
 
 // discard treats a delivery that is not sent as if it had been, and completed.
-func (c *client) discard(id uint16, why message.DropReason) {
+func (c *client) discard(id uint16, d *session.Delivery, why message.DropReason) {
 	if id != 0 {
 		c.dirtied()
 	}
 	c.broker.metrics.Drop(why, 1)
 	c.session.Discard(id)
+	if a := accountOf(d); a != nil && id != 0 {
+		a.completed(id)
+	}
 }
 
 // refill queues the next retained messages of the first replay. It reports whether there is something to send now.
@@ -305,14 +343,15 @@ func (c *client) refill(b *conn.Batch) bool {
 	return false
 }
 
-// wantMore asks for a turn of reading the log, for the client itself or for a group it is a member of.
-func (c *client) wantMore() {
-	if c.durable.Load() && !c.cursor.live && c.session.Room() >= c.broker.cfg.Session.QueueMemoryMessages/2 {
+// wantMore asks for a turn of reading the log, if the client itself has room for it, and lets its groups see that they
+// may give it something. The caller holds c.mu.
+func (c *client) wantMore(b *conn.Batch, room bool) {
+	if room && c.durable.Load() && !c.cursor.live && c.session.Room() >= c.broker.cfg.Session.QueueMemoryMessages/2 {
 		c.broker.router.CatchUp(c)
 	}
 	for g := range c.groups {
-		if g.lagging.Load() {
-			c.broker.router.CatchUp(g)
+		if g.waiting.Load() {
+			b.AtEnd(g)
 		}
 	}
 }

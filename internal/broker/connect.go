@@ -267,6 +267,7 @@ func (k *connecting) sessionOps(c *client, expiry uint32) []storage.Op {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expiry = expiry
+	c.submitGroups()
 	ops := c.sessionOps(true, k.link.will, time.Time{})
 	if len(ops) > 0 && c.durable.Load() {
 		more, _ := c.snapshotOps()

@@ -180,25 +180,8 @@ func TestWhatIsAcknowledgedArrivesThroughCrashes(t *testing.T) {
 				if seed%2 == 1 {
 					s.world.opts = []Option{parkSoon} // from the first crash on
 				}
-				rng := rand.New(rand.NewPCG(seed, 7))
-				stop := make(chan struct{})
-				var crashes sync.WaitGroup
-				crashes.Go(func() {
-					for range 12 {
-						select {
-						case <-stop:
-							return
-						case <-time.After(time.Duration(rng.IntN(1500)) * time.Millisecond):
-							if rng.IntN(4) == 0 {
-								s.world.restart()
-							} else {
-								s.world.crash()
-							}
-						}
-					}
-				})
-				s.end = func() { close(stop); crashes.Wait() }
-				for _, sub := range s.run(seed, "t/#") {
+				s.begin = s.crash
+				for _, sub := range s.run(s.subscribers(seed, "t/#")) {
 					for i := range 4 {
 						exactly := min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce
 						checkHistory(t, sub.id, i, sub.got[i], s.messages, exactly)
@@ -207,6 +190,28 @@ func TestWhatIsAcknowledgedArrivesThroughCrashes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// crash has the broker killed, and stopped, again and again while the simulation runs.
+func (s *simulation) crash() {
+	rng := rand.New(rand.NewPCG(s.seed, 7))
+	stop := make(chan struct{})
+	var crashes sync.WaitGroup
+	crashes.Go(func() {
+		for range 12 {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(rng.IntN(1500)) * time.Millisecond):
+				if rng.IntN(4) == 0 {
+					s.world.restart()
+				} else {
+					s.world.crash()
+				}
+			}
+		}
+	})
+	s.end = func() { close(stop); crashes.Wait() }
 }
 
 // expectPublish reads the next PUBLISH.

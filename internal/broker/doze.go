@@ -23,6 +23,7 @@ type awake struct {
 	leaving    *link                       // the last one, until what it leaves behind is settled
 	changed    map[string]struct{}         // keys of subs with a past, or about to end
 	groups     map[*group]int              // that it is a member of, and how often
+	accounts   map[string]*account         // with groups, by subscription: of those, and of some that it has left
 	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log
@@ -69,6 +70,7 @@ func (c *client) rouse() {
 		InFlightMax:    cfg.Session.InFlightMax,
 		QueueMax:       cfg.Session.QueueMemoryMessages,
 		QueueMaxBytes:  queueBytes,
+		GroupIDs:       c.broker.groupIDs(c.durable.Load()),
 	})}
 	_ = c.session.Restore(c.lastID, nil) // without deliveries nothing is wrong with them
 }
@@ -77,7 +79,7 @@ func (c *client) rouse() {
 func (c *client) doze() {
 	a := c.awake
 	if a == &dozing || a.link != nil || a.leaving != nil || c.dirty || c.ended ||
-		len(a.changed)+len(a.groups)+a.replays.Len()+len(a.kept)+len(a.taken)+len(a.releases) > 0 ||
+		len(a.changed)+len(a.groups)+len(a.accounts)+a.replays.Len()+len(a.kept)+len(a.taken)+len(a.releases) > 0 ||
 		a.will != nil || a.releasing || !a.session.Idle() {
 		return
 	}

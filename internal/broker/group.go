@@ -4,138 +4,104 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/share"
-	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// groups are the shared-subscription groups, by name and filter.
-type groups struct {
-	broker *Broker
-	mu     sync.Mutex
-	byKey  map[groupKey]*group
-	places map[groupKey]message.Position // where groups read on that are being restored; nil otherwise
-}
-
-type groupKey struct{ name, filter string }
-
-// group is a shared-subscription group. To the router it is one subscriber, and it assigns what it gets to its members.
-// With a durable member it has a place in the log of its own, so that messages wait for members to come back.
+// group is a shared-subscription group. To the router it is one subscriber, and it gives what it gets to its members.
+//
+// With a durable member, or declared, it is durable: a cursor into the log like a session's, with a bounded queue of what
+// it has read and not given. What it gives goes through four steps, which are the same for all durable groups:
+//
+//  1. take: the tail, or the worker that reads for a group that lags, queues a record (this file).
+//  2. feed: the head of the queue gets a member with room in its window, an identifier, and an entry in the member's
+//     account (assign.go). What came back from members stands before what is new.
+//  3. commit: the group's place and all accounts that changed go into one unit (ledger.go).
+//  4. send: once that is kept, the members send it.
+//
+// So a message is in one place at any time: in the queue, or in one account. Acknowledgements take it out of the account,
+// and are kept with the next unit, a tenth of a second later at most; PUBREC is kept before PUBREL. A group that is not
+// durable gives messages at once, and keeps nothing.
 type group struct {
 	// Static after construction.
 	broker *Broker
 	key    groupKey
 	seq    uint64
-	entry  *router.Entry
+
+	entry *router.Entry // nil: nothing is routed to it. Guarded by groups.mu
 
 	durable atomic.Bool
-	lagging atomic.Bool // it has something for members that it could not give away
+	waiting atomic.Bool // it lags, or its queue is not empty: it wants to hear of members that have room
 
-	mu       sync.Mutex // guards what follows; no other lock is taken while it is held
+	mu       sync.Mutex // guards what follows, and the accounts; nothing but the engine's queue is called while it is held
 	members  *share.Group[*member]
-	cursor   cursor
-	returned []session.Delivery // what members gave back, before anything new
-	dirty    bool               // listed by the keeper
+	declared bool
+	cursor   cursor    // of what is read into the queue
+	queue    []queued  // what is to be given: first what came back
+	back     int       // how many in the queue came back
+	bytes    int64     // of the others
+	feeding  bool      // somebody is in feed
+	denied   []*member // that may not have the head of the queue
+
+	rewound  bool                  // the cursor went back in this turn of reading
+	accounts map[*account]struct{} // that have entries
+	ledger   ledger                // what is to be kept
+	dirty    bool                  // listed by the keeper
+}
+
+// queued is a message in a group's queue. After a restart, the message of what came back is read when it is needed.
+type queued struct {
+	position message.Position // zero: it is not from the log
+	message  *message.Message // nil: not read yet
 }
 
 // member is a client in a group.
 type member struct {
-	client *client
-	sub    atomic.Pointer[session.Subscription]
+	client  *client
+	account *account
+	sub     atomic.Pointer[session.Subscription]
 }
 
-// join adds a member to a group, which it makes if need be.
-func (gs *groups) join(name, filter string, m *member) *group {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	key := groupKey{name, filter}
-	g := gs.byKey[key]
-	if g == nil {
-		b := gs.broker
-		g = &group{broker: b, key: key, seq: b.seq.Add(1)}
-		g.members = share.New[*member](b.shareStrategy, g.seq)
-		g.cursor.next = b.logEnd()
-		g.lagging.Store(true) // until it has joined the tail
-		all := session.NewSubscription(mqtt.FilterOptions{Filter: filter, QoS: mqtt.ExactlyOnce, RetainAsPublished: true}, 0, nil)
-		g.entry = router.NewEntry(g, all.Committed(g.cursor.next))
-		gs.byKey[key] = g
-		b.router.Add(filter, g.entry)
-	}
-	g.mu.Lock()
-	g.members.Add(m)
-	g.mu.Unlock()
-	g.refresh()
-	return g
-}
+// over reports whether the group is no more. The caller holds g.mu.
+func (g *group) over() bool { return g.members.Len() == 0 && !g.declared }
 
-// leave removes a member. A group without members ends.
-func (gs *groups) leave(g *group, m *member) {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	g.mu.Lock()
-	g.members.Remove(m)
-	empty := g.members.Len() == 0
-	lost := len(g.returned)
-	g.mu.Unlock()
-	if !empty {
-		g.refresh()
-		return
-	}
-	g.broker.metrics.Drop(message.DropGroupEnded, int64(lost))
-	delete(gs.byKey, g.key)
-	g.broker.router.Remove(g.key.filter, g.entry)
-	if g.broker.keeps {
-		g.broker.submitOps([]storage.Op{state.DeleteGroup(g.key.name, g.key.filter)})
-	}
-}
+// idle reports whether nothing is left of the group. The caller holds g.mu.
+func (g *group) idle() bool { return g.over() && len(g.accounts) == 0 && g.ledger.clean() }
 
-// find returns a group, or nil.
-func (gs *groups) find(name, filter string) *group {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	return gs.byKey[groupKey{name, filter}]
-}
-
-// each calls fn for every group.
-func (gs *groups) each(fn func(*group)) {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	for _, g := range gs.byKey {
-		fn(g)
-	}
-}
-
-func (gs *groups) len() int {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	return len(gs.byKey)
-}
-
-// refresh works out whether a member is durable and takes more than QoS 0.
+// refresh works out whether the group is durable: a member is that and takes more than QoS 0.
 func (g *group) refresh() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	durable := slices.ContainsFunc(g.members.Members(), func(m *member) bool {
+	durable := g.declared || g.members.Any(func(m *member) bool {
 		return m.client.durable.Load() && m.sub.Load().QoS > mqtt.AtMostOnce
 	})
-	if durable && !g.durable.Load() { // from here on its place in the log counts
+	switch {
+	case durable && !g.durable.Load(): // from here on its place in the log counts
 		g.cursor = cursor{next: g.broker.logEnd()}
 		if place, ok := g.broker.groups.places[g.key]; ok {
 			g.cursor.next = place
 		}
-		g.lagging.Store(true)
+		g.waiting.Store(true)
 		g.durable.Store(true)
-		g.dirtied()
+		g.changed()
 		g.broker.router.CatchUp(g)
+	case !durable && g.durable.Load():
+		g.durable.Store(false)
+		if !g.cursor.live && len(g.queue) == 0 {
+			g.broker.metrics.Drop(message.DropGroupEnded, 1) // what it had not read yet
+		}
+		g.changed()
 	}
-	g.durable.Store(durable)
+	if g.over() {
+		g.broker.metrics.Drop(message.DropGroupEnded, int64(len(g.queue)))
+		g.queue, g.back, g.bytes = nil, 0, 0
+	}
 }
 
 // Seq implements router.Subscriber.
@@ -147,178 +113,160 @@ func (g *group) Overlaps() bool { return false }
 // Durable implements router.Subscriber.
 func (g *group) Durable() bool { return g.durable.Load() }
 
-// Deliver implements router.Subscriber.
+// Deliver implements router.Subscriber: it gives a message that did not go through the log to a member with room in its
+// queue.
 func (g *group) Deliver(b *conn.Batch, m *message.Message, _ []*session.Subscription) {
-	if !g.assign(b, session.Delivery{Message: m}) {
-		reason := message.DropQueueFull
-		if m.QoS == mqtt.AtMostOnce {
-			reason = message.DropSlowConsumer
-		}
-		g.broker.metrics.Drop(reason, 1)
+	key := share.Key{ClientID: m.ClientID, Topic: m.Topic}
+	reason := message.DropQueueFull
+	if m.QoS == mqtt.AtMostOnce {
+		reason = message.DropSlowConsumer
 	}
-}
-
-// Tail implements router.Subscriber.
-func (g *group) Tail(b *conn.Batch, r router.Record, _ []*session.Subscription) {
-	g.mu.Lock()
-	mine := g.cursor.live && !r.Position.Less(g.cursor.next)
-	g.mu.Unlock()
-	if mine {
-		g.take(b, r)
-	}
-}
-
-// take assigns a record and moves the cursor past it, or stops the cursor there. Only the tail, while the group is live,
-// or the worker that reads for it, while it is not, calls take.
-func (g *group) take(b *conn.Batch, r router.Record) bool {
-	ok := g.assign(b, session.Delivery{Message: r.Message, Position: r.Position})
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !ok {
-		g.cursor.stop(r.Position)
-		g.lagging.Store(true)
-		return false
-	}
-	g.cursor.next = r.Position.Next()
-	g.dirtied()
-	return true
-}
-
-// assign gives a message to a member that can take it; false: none can. A message that no member may have is dropped, or
-// nothing after it would reach anyone.
-func (g *group) assign(b *conn.Batch, d session.Delivery) bool {
-	key := share.Key{ClientID: d.Message.ClientID, Topic: d.Message.Topic}
 	var denied []*member
 	for tries := 0; tries < 8; { // a member that was ready may not be any more
 		g.mu.Lock()
-		m, ok := g.members.Pick(key, func(m *member) (int, bool) {
+		to, ok := g.members.Pick(key, func(m *member) (int, bool) {
 			return int(m.client.load.Load()), m.client.ready.Load() && !slices.Contains(denied, m)
 		})
 		all := g.members.Len()
 		g.mu.Unlock()
 		if !ok {
-			if len(denied) == 0 || len(denied) < all {
-				return false
+			if len(denied) > 0 && len(denied) >= all {
+				reason = message.DropNotAuthorized
 			}
-			g.broker.metrics.Drop(message.DropNotAuthorized, 1)
-			return true
+			break
 		}
-		taken, refused := g.offer(b, m, d)
+		d, ok := session.Merge(m, to.client.id, []*session.Subscription{to.sub.Load()})
+		if !ok {
+			tries++
+			continue
+		}
+		d.Group = g
+		taken, refused := to.client.offer(b, d)
 		switch {
 		case taken:
-			return true
+			return
 		case refused:
-			denied = append(denied, m)
+			denied = append(denied, to)
 		default:
 			tries++
 		}
 	}
-	return false
+	g.broker.metrics.Drop(reason, 1)
 }
 
-// hasReady reports whether a member can take a message now.
-func (g *group) hasReady() bool {
+// isOnline reports whether a member has a connection.
+func isOnline(m *member) bool { return m.client.online.Load() }
+
+// hasOnline reports whether a member has a connection.
+func (g *group) hasOnline() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.ContainsFunc(g.members.Members(), func(m *member) bool { return m.client.ready.Load() })
+	return g.members.Any(isOnline)
 }
 
-// offer gives a message to one member, as its own subscription says. The delivery's place in the log is the group's
-// business, not the member's.
-func (g *group) offer(b *conn.Batch, m *member, d session.Delivery) (taken, denied bool) {
-	sub := m.sub.Load()
-	mine, ok := session.Merge(d.Message, m.client.id, []*session.Subscription{sub})
-	if !ok {
-		return false, false // it is about to leave
-	}
-	mine.Group = g
-	return m.client.offer(b, mine)
+// full reports whether the queue takes nothing that is new. The caller holds g.mu.
+func (g *group) full() bool {
+	return len(g.queue)-g.back >= g.broker.cfg.Session.QueueMemoryMessages || g.bytes >= queueBytes
 }
 
-// giveBack takes what a member that is gone had not completed, and gives it to others.
-func (g *group) giveBack(b *conn.Batch, ds []session.Delivery) {
-	g.mu.Lock()
-	g.returned = append(g.returned, ds...)
-	g.dirtied()
-	empty := g.members.Len() == 0
-	if empty {
-		g.broker.metrics.Drop(message.DropGroupEnded, int64(len(g.returned)))
-		g.returned = nil
-	}
-	g.mu.Unlock()
-	if !empty {
-		g.drain(b)
-	}
-}
-
-// drain assigns what was given back. It reports whether nothing is left.
-func (g *group) drain(b *conn.Batch) bool {
-	for {
-		g.mu.Lock()
-		if len(g.returned) == 0 {
-			g.mu.Unlock()
-			return true
-		}
-		d := g.returned[0]
-		g.returned = g.returned[1:]
-		g.dirtied()
-		g.mu.Unlock()
-		if g.assign(b, session.Delivery{Message: d.Message}) {
-			continue
-		}
-		g.mu.Lock()
-		g.returned = slices.Insert(g.returned, 0, d)
-		g.mu.Unlock()
-		g.lagging.Store(true)
+// push queues a record. It returns false, and the cursor stops there, if the queue is full or nobody is there who could
+// get it. The caller holds g.mu.
+func (g *group) push(r router.Record) bool {
+	if g.full() || len(g.queue) == 0 && !g.members.Any(isOnline) {
+		g.cursor.stop(r.Position)
+		g.waiting.Store(true)
 		return false
 	}
+	g.queue = append(g.queue, queued{r.Position, r.Message})
+	g.bytes += messageBytes(r.Message)
+	g.cursor.next = r.Position.Next()
+	return true
+}
+
+// Tail implements router.Subscriber.
+func (g *group) Tail(b *conn.Batch, r router.Record, _ []*session.Subscription) {
+	g.mu.Lock()
+	pushed := g.cursor.live && !r.Position.Less(g.cursor.next) && g.push(r)
+	g.mu.Unlock()
+	if pushed {
+		g.feed(b)
+		b.AtEnd(g)
+	}
+}
+
+// EndBatch implements conn.Ender: what a turn has brought is given, and what was given is committed.
+func (g *group) EndBatch(b *conn.Batch) {
+	g.feed(b)
+	g.commit(b)
 }
 
 // Lag implements router.Reader.
 func (g *group) Lag() (from message.Position, ok bool) {
+	if !g.fetch() {
+		return from, false
+	}
 	b := conn.NewBatch()
-	clear := g.drain(b)
+	g.EndBatch(b)
 	b.Flush(g.broker.metrics)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if clear && g.cursor.live {
-		g.lagging.Store(false)
-	}
-	return g.cursor.next, clear && g.durable.Load() && !g.cursor.live && g.members.Len() > 0
+	g.rewound = false
+	return g.cursor.next, g.lags()
+}
+
+// lags reports whether the group has to read the log, and may. The caller holds g.mu.
+func (g *group) lags() bool {
+	return !g.cursor.live && g.durable.Load() && !g.full() && g.members.Any(isOnline)
 }
 
 // Read implements router.Reader.
 func (g *group) Read(b *conn.Batch, blk storage.Block) bool {
-	for i, rec := range blk.Records {
-		pos := message.Position{Block: blk.Seq, Index: uint32(i)}
-		g.mu.Lock()
-		next := g.cursor.next
-		g.mu.Unlock()
-		if pos.Less(next) || rec.Message.QoS == mqtt.AtMostOnce || !mqtt.MatchTopic(g.key.filter, rec.Message.Topic) {
-			continue
-		}
-		if !g.take(b, router.Record{Position: pos, Message: rec.Message}) {
-			return false
+	b.AtEnd(g)
+	for {
+		more, ok := g.readSome(blk)
+		g.feed(b)
+		if !more {
+			return ok
 		}
 	}
+}
+
+// readSome queues records of a block from the group's place on. more says that the queue became full over it; ok is false
+// if no more of the log is to be read now.
+func (g *group) readSome(blk storage.Block) (more, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.cursor.live || !g.durable.Load() || g.rewound { // it asks again
+		return false, false
+	}
+	pushed := false
+	for i := range blk.Records {
+		m, pos := blk.Records[i].Message, message.Position{Block: blk.Seq, Index: uint32(i)}
+		if pos.Less(g.cursor.next) || m.QoS == mqtt.AtMostOnce || !mqtt.MatchTopic(g.key.filter, m.Topic) {
+			continue
+		}
+		if !g.push(router.Record{Position: pos, Message: m}) {
+			return pushed, false
+		}
+		pushed = true
+	}
 	if end := (message.Position{Block: blk.Seq + 1}); g.cursor.next.Less(end) {
 		g.cursor.next = end
 	}
-	return true
+	return false, true
 }
 
 // Join implements router.Reader.
 func (g *group) Join(next message.Position, begun func() uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !g.durable.Load() || g.rewound { // it asks again
+		return true
+	}
 	if !g.cursor.join(next, begun) {
 		return false
 	}
-	if len(g.returned) == 0 {
-		g.lagging.Store(false)
-	}
+	g.waiting.Store(len(g.queue) > 0)
 	return true
 }
 
@@ -332,28 +280,64 @@ func (g *group) Lost(first message.Position) {
 	}
 }
 
-// oldest returns the place of the log that the group still needs; ok is false if it needs none.
-func (g *group) oldest(begun uint64) (pos message.Position, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.cursor.place(begun), g.durable.Load()
+// place returns where the group would read on if it were restored. The caller holds g.mu.
+func (g *group) place() message.Position {
+	if len(g.queue) > g.back {
+		return g.queue[g.back].position
+	}
+	return g.cursor.place(g.broker.router.Begun())
 }
 
-// returnToGroups gives back what a client that is gone was assigned by groups.
-func (b *Broker) returnToGroups(ds []session.Delivery) {
-	if len(ds) == 0 {
+// unread moves the cursor back to the first of what is new in the queue, when nobody is there who could get it. The
+// caller holds g.mu.
+func (g *group) unread() {
+	if len(g.queue) == g.back || g.queue[g.back].position.IsZero() || g.members.Any(isOnline) {
 		return
 	}
-	batch := conn.NewBatch()
-	batch.Now = time.Now()
+	g.cursor.stop(g.queue[g.back].position)
+	g.rewound = true
+	clear(g.queue[g.back:])
+	g.queue, g.bytes = g.queue[:g.back], 0
+	g.waiting.Store(true)
+}
+
+// comeBack queues, in the order of the log, what members have not completed. The caller holds g.mu.
+func (g *group) comeBack(qs []queued) {
+	if len(qs) == 0 {
+		return
+	}
+	if g.over() {
+		g.broker.metrics.Drop(message.DropGroupEnded, int64(len(qs)))
+		return
+	}
+	back := append(slices.Clone(g.queue[:g.back]), qs...)
+	slices.SortStableFunc(back, func(a, b queued) int { return a.position.Compare(b.position) })
+	g.queue = append(back, g.queue[g.back:]...)
+	g.back = len(back)
+	g.waiting.Store(true)
+	g.changed()
+	g.broker.router.CatchUp(g)
+}
+
+// giveBack takes messages back that are in no account, of groups that are not durable.
+func (g *group) giveBack(ds []session.Delivery) {
+	qs := make([]queued, 0, len(ds))
+	for i := range ds {
+		qs = append(qs, queued{ds[i].Position, ds[i].Message})
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.comeBack(qs)
+}
+
+// returnToGroups gives back what a client that is gone was given by groups that are not durable.
+func (b *Broker) returnToGroups(ds []session.Delivery) {
 	for len(ds) > 0 {
-		g := ds[0].Group.(*group)
 		n := 1
 		for n < len(ds) && ds[n].Group == ds[0].Group {
 			n++
 		}
-		g.giveBack(batch, ds[:n])
+		ds[0].Group.(*group).giveBack(ds[:n])
 		ds = ds[n:]
 	}
-	batch.Flush(b.metrics)
 }

@@ -19,9 +19,6 @@ import (
 // flushInterval is how often changed sessions are kept: what a client acknowledged since may come again after a crash.
 const flushInterval = 100 * time.Millisecond
 
-// flushUnitOps is how many snapshots go into one unit.
-const flushUnitOps = 64
-
 // keeper collects the sessions and groups that changed.
 type keeper struct {
 	mu      sync.Mutex
@@ -48,9 +45,9 @@ func (c *client) dirtied() {
 	k.mu.Unlock()
 }
 
-// dirtied notes that the group's place is out of date. The caller holds g.mu.
+// dirtied has the keeper submit what the group has to keep. The caller holds g.mu.
 func (g *group) dirtied() {
-	if g.dirty || !g.broker.keeps || !g.durable.Load() {
+	if g.dirty || !g.broker.keeps {
 		return
 	}
 	g.dirty = true
@@ -89,51 +86,40 @@ func (b *Broker) stopKeeper() {
 	}
 }
 
-// flushState keeps what has changed. Groups go before their members: what a group assigned after its place was taken is
-// then in both, and comes twice after a crash rather than not at all.
+// flushState keeps what has changed.
 func (b *Broker) flushState(now time.Time) {
 	k := &b.keeper
 	k.mu.Lock()
 	clients, groups := k.clients, k.groups
 	k.clients, k.groups = nil, nil
 	k.mu.Unlock()
-	var ops []storage.Op
-	var kept []placed
-	flush := func(atLeast int) {
-		if len(ops) < atLeast || len(ops) == 0 {
-			return
-		}
-		unit, done := storage.Unit{Ops: ops}, kept
-		ops, kept = nil, nil
-		if err := b.engine.Submit(0, unit, func(_ message.Position, err error) {
-			for _, p := range done {
-				p.settle(err)
-			}
-		}); err != nil {
-			for _, p := range done {
-				p.settle(err)
-			}
-		}
-	}
 	if b.markDue(now, len(clients)+len(groups) > 0) {
-		ops = b.markOps()
+		b.submitOps(b.markOps())
 	}
 	for _, g := range groups {
-		ops = append(ops, g.snapshot())
+		g.mu.Lock()
+		g.dirty = false
+		g.submit(true)
+		g.mu.Unlock()
 	}
 	for _, c := range clients {
 		c.mu.Lock()
 		c.dirty = false
 		if !c.ended {
-			more, p := c.snapshotOps()
-			ops, kept = append(ops, more...), append(kept, p)
+			c.submitSnapshot()
 		}
 		c.mu.Unlock()
-		if len(groups) == 0 { // with groups, all of it is one unit
-			flush(flushUnitOps)
-		}
 	}
-	flush(1)
+}
+
+// submitSnapshot submits the session's state, with ops. The caller holds c.mu, so that no older state is submitted after
+// a newer.
+func (c *client) submitSnapshot(more ...storage.Op) {
+	ops, p := c.snapshotOps()
+	ops = append(ops, more...)
+	if c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) { p.settle(err) }) != nil {
+		c.dirtied()
+	}
 }
 
 // placed is a session in a commit, with the place and the parked messages that the commit settles.
@@ -167,7 +153,9 @@ func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 	}
 	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.lastPacketID()}
 	for f := range c.session.InFlightDeliveries() {
-		s.Flights = append(s.Flights, flightOf(f))
+		if accountOf(&f.Delivery) == nil { // those are their groups' to keep
+			s.Flights = append(s.Flights, flightOf(f))
+		}
 	}
 	for i := range c.kept {
 		s.Kept = append(s.Kept, flightOf(session.InFlight{Delivery: c.kept[i]}))
@@ -201,24 +189,10 @@ func (c *client) placeLocked(begun uint64) message.Position {
 func flightOf(f session.InFlight) state.Flight {
 	d := &f.Delivery
 	x := state.Flight{ID: f.PacketID, Released: f.Released, QoS: d.QoS, Retain: d.Retain, SubscriptionIDs: d.SubscriptionIDs, Position: d.Position}
-	if g, ok := d.Group.(*group); ok {
-		x.GroupName, x.GroupFilter = g.key.name, g.key.filter
-	}
 	if d.Position.IsZero() && !f.Released {
 		x.Body = d.Message
 	}
 	return x
-}
-
-func (g *group) snapshot() storage.Op {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.dirty = false
-	s := &state.Group{Name: g.key.name, Filter: g.key.filter, Next: g.cursor.place(g.broker.router.Begun())}
-	for i := range g.returned {
-		s.Returned = append(s.Returned, flightOf(session.InFlight{Delivery: g.returned[i]}))
-	}
-	return state.PutGroup(s)
 }
 
 // sessionOps keep what CONNECT and the end of a connection change. The caller holds c.mu.
@@ -246,16 +220,12 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []stora
 }
 
 // lastSent keeps what was sent over a connection that has ended; mayRepeat is true if a restart could still repeat what
-// was sent before. A group's members are kept along with the group only, since what they had may be its own again. The
-// caller holds c.mu.
+// was sent before. The caller holds c.mu.
 func (c *client) lastSent() (ops []storage.Op, mayRepeat bool) {
 	if !c.durable.Load() {
 		return nil, false
 	}
 	if c.dirty && c.asleep == nil {
-		if len(c.groups) > 0 {
-			return nil, true
-		}
 		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
 	}
 	return ops, c.placeLocked(c.broker.router.Begun()).Less(c.mayRepeat)

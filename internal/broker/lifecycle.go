@@ -143,9 +143,15 @@ func (b *Broker) end(c *client, why cause) {
 	c.will = nil
 	c.endTimer.cancel()
 	c.willTimer.cancel()
-	lost := c.session.InFlight() + len(c.kept)
-	returned := append(c.session.TakeGroup(isShared), c.asleepForGroups()...)
+	lost := len(c.kept)
+	for f := range c.session.InFlightDeliveries() {
+		if accountOf(&f.Delivery) == nil {
+			lost++
+		}
+	}
+	returned := c.session.TakeGroup(ofGroup)
 	lost -= len(returned)
+	c.returnAccounts(func(*account) bool { return true })
 	c.kept = nil
 	c.replays.Init()
 	for key, sub := range c.subs.all() {
@@ -157,6 +163,7 @@ func (b *Broker) end(c *client, why cause) {
 		}
 		c.forget(key, sub)
 	}
+	lost += c.closeAccounts()
 	c.mu.Unlock()
 	if c.durable.Load() || lost > 0 {
 		b.metrics.Drop(message.DropSessionEnded, int64(lost))

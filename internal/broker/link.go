@@ -270,23 +270,27 @@ func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
 	defer c.mu.Unlock()
 	switch t {
 	case mqtt.PUBACK:
-		if _, ok := c.session.ReceivePuback(p.PacketID, p.Code); ok {
-			c.completed(p.Code)
-			c.dirtied()
+		if d, ok := c.session.ReceivePuback(p.PacketID, p.Code); ok {
+			c.completed(p.PacketID, &d, p.Code)
 		}
 	case mqtt.PUBREC:
 		l.received(b, c.session.ReceivePubrec(p.PacketID, p.Code), p)
 	case mqtt.PUBCOMP:
-		if _, ok := c.session.ReceivePubcomp(p.PacketID, p.Code); ok {
-			c.completed(mqtt.Success)
-			c.dirtied()
+		if d, ok := c.session.ReceivePubcomp(p.PacketID, p.Code); ok {
+			c.completed(p.PacketID, &d, mqtt.Success)
 		}
 	}
 	c.pump(b)
 	return nil
 }
 
-func (c *client) completed(code mqtt.ReasonCode) {
+// completed ends a delivery. The caller holds c.mu.
+func (c *client) completed(id uint16, d *session.Delivery, code mqtt.ReasonCode) {
+	if a := accountOf(d); a != nil {
+		a.completed(id)
+	} else {
+		c.dirtied()
+	}
 	if code.Failed() {
 		c.broker.metrics.Drop(message.DropRefused, 1)
 	} else {
@@ -298,8 +302,9 @@ func (c *client) completed(code mqtt.ReasonCode) {
 func (l *link) received(b *conn.Batch, r session.PubrecResult, p *mqtt.Ack) {
 	switch {
 	case r.Finished:
-		l.client.completed(p.Code)
-		l.client.dirtied()
+		l.client.completed(p.PacketID, &r.Delivery, p.Code)
+	case r.Release && l.client.broker.keeps && accountOf(&r.Delivery) != nil:
+		accountOf(&r.Delivery).released(b, l, p.PacketID)
 	case r.Release && l.client.broker.keeps && l.client.durable.Load():
 		l.client.releases = append(l.client.releases, p.PacketID)
 		l.client.keepReleases()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -42,10 +43,11 @@ type restorer struct {
 // is disconnected now.
 func (b *Broker) restore() error {
 	if !b.keeps {
+		b.groups.declareAll()
 		return nil
 	}
 	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]message.Position)}
-	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.subscriptions, r.groups, r.delayed} {
+	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.subscriptions, r.groups, r.given, r.delayed} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -210,9 +212,9 @@ func (r *restorer) subscriptions() error {
 			}
 		}
 		if s.Share == "" {
-			c.enter(sub, versions, "")
+			c.enter(s.Key, sub, versions, "")
 		} else {
-			r.share(c, sub, versions, s.Share)
+			r.share(c, s.Key, sub, versions, s.Share)
 		}
 		return nil
 	})
@@ -220,19 +222,19 @@ func (r *restorer) subscriptions() error {
 
 // share has a member join its group once the group's place is known: that of its oldest subscription, unless a later one
 // was kept. A group reads on as soon as it has a durable member.
-func (r *restorer) share(c *client, sub *subscription, versions *session.Subscription, name string) {
+func (r *restorer) share(c *client, key string, sub *subscription, versions *session.Subscription, name string) {
 	oldest := versions
 	for oldest.Prev != nil {
 		oldest = oldest.Prev
 	}
-	key := groupKey{name, sub.filter}
-	if place, ok := r.places[key]; !ok || oldest.From.Less(place) {
-		r.places[key] = oldest.From
+	of := groupKey{name, sub.filter}
+	if place, ok := r.places[of]; !ok || oldest.From.Less(place) {
+		r.places[of] = oldest.From
 	}
 	r.members = append(r.members, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.enter(sub, versions, name)
+		c.enter(key, sub, versions, name)
 	})
 }
 
@@ -247,24 +249,68 @@ func (r *restorer) groups() error {
 		return err
 	})
 	r.b.groups.places = r.places
+	r.b.groups.declareAll()
 	for _, join := range r.members {
 		join()
 	}
 	r.b.groups.places = nil
+	var over []storage.Op
 	for _, s := range kept {
+		if g := r.b.groups.find(s.Name, s.Filter); g != nil {
+			g.restore(s)
+		} else {
+			over = append(over, state.DeleteGroup(s.Name, s.Filter))
+		}
+	}
+	r.b.submitOps(over)
+	return err
+}
+
+// restore takes up what had come back when the broker ended.
+func (g *group) restore(s *state.Group) {
+	back := make([]queued, 0, len(s.Returned))
+	for i := range s.Returned {
+		back = append(back, queued{s.Returned[i].Position, s.Returned[i].Body})
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ledger.stored, g.ledger.next = true, s.Next
+	g.comeBack(back)
+}
+
+// given restores what members had been given and had not finished. Where the session is gone, QoS 1 comes back to the
+// group.
+func (r *restorer) given() error {
+	var stale []storage.Op
+	err := r.scan(state.Assigned, func(kv storage.KV) error {
+		o, s, err := state.DecodeGiven(kv)
+		if err != nil {
+			return err
+		}
+		if c := r.clients[o]; c != nil {
+			c.mu.Lock()
+			g, a := r.b.groups.linger(s.Name, s.Filter, s.Key, c)
+			g.mu.Lock()
+			a.restore(s)
+			g.mu.Unlock()
+			if c.asleep == nil {
+				c.recall()
+				c.asleep = &state.Snapshot{Next: c.cursor.next, LastID: c.lastID}
+			}
+			c.mu.Unlock()
+			return nil
+		}
 		g := r.b.groups.find(s.Name, s.Filter)
 		if g == nil {
-			continue
+			stale = append(stale, state.Delete(kv.Key))
+			return nil
 		}
 		g.mu.Lock()
-		for i := range s.Returned {
-			if m := s.Returned[i].Body; m != nil {
-				g.returned = append(g.returned, session.Delivery{Message: m, QoS: s.Returned[i].QoS, Group: g})
-			}
-		}
-		g.lagging.Store(true)
-		g.mu.Unlock()
-	}
+		defer g.mu.Unlock()
+		g.orphaned(kv.Key, s)
+		return nil
+	})
+	r.b.submitOps(stale)
 	return err
 }
 
@@ -330,6 +376,14 @@ func (b *Broker) wake(c *client) error {
 		}
 		flights = append(flights, f)
 	}
+	given, err := b.wakeAccounts(c)
+	if err != nil {
+		return err
+	}
+	if len(given) > 0 { // in the order in which they were published: that in which they were sent is not kept
+		flights = append(flights, given...)
+		slices.SortStableFunc(flights, func(x, y session.InFlight) int { return x.Delivery.Position.Compare(y.Delivery.Position) })
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rouse()
@@ -356,11 +410,6 @@ func (b *Broker) flight(f *state.Flight, blk *storage.Block) (session.InFlight, 
 	x := session.InFlight{PacketID: f.ID, Released: f.Released, Delivery: session.Delivery{
 		Message: f.Body, QoS: f.QoS, Retain: f.Retain, SubscriptionIDs: f.SubscriptionIDs, Position: f.Position,
 	}}
-	if f.GroupName != "" {
-		if g := b.groups.find(f.GroupName, f.GroupFilter); g != nil {
-			x.Delivery.Group = g
-		}
-	}
 	if f.Released {
 		x.Delivery.Message = new(message.Message) // only its identifier is sent from now on
 		return x, nil
@@ -385,22 +434,4 @@ func (b *Broker) flight(f *state.Flight, blk *storage.Block) (session.InFlight, 
 	m, err := b.body(context.WithoutCancel(b.ctx), f.Position) // the log has forgotten it: it may have been parked
 	x.Delivery.Message = m
 	return x, err
-}
-
-// asleepForGroups are the QoS 1 deliveries of groups that a session which was never resumed still holds. The caller
-// holds c.mu.
-func (c *client) asleepForGroups() (ds []session.Delivery) {
-	if c.asleep == nil {
-		return nil
-	}
-	for i := range c.asleep.Flights {
-		f := &c.asleep.Flights[i]
-		if f.GroupName == "" || f.QoS != mqtt.AtLeastOnce || f.Body == nil {
-			continue
-		}
-		if g := c.broker.groups.find(f.GroupName, f.GroupFilter); g != nil {
-			ds = append(ds, session.Delivery{Message: f.Body, QoS: f.QoS, Group: g})
-		}
-	}
-	return ds
 }

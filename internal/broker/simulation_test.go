@@ -16,7 +16,9 @@ import (
 // exactly once with QoS 2, and in the order of each publisher.
 type simulation struct {
 	world    *world
-	end      func() // of what disturbs the run; nil: nothing
+	seed     uint64
+	begin    func() // of what disturbs the run; nil: nothing
+	end      func() // of the same
 	t        *testing.T
 	messages int
 	stop     chan struct{}
@@ -36,11 +38,16 @@ type simPublisher struct {
 
 // simSubscriber keeps what it got over all of its connections.
 type simSubscriber struct {
-	id   string
-	qos  mqtt.QoS
-	rng  *rand.Rand
-	got  map[int][]int // publisher → numbers, in the order in which they came
-	held map[uint16]bool
+	id        string
+	qos       mqtt.QoS
+	filter    string
+	ephemeral bool // its session ends with each connection
+	fickle    bool // it leaves the group now and then
+	plain     bool // it has a subscription to t/# besides
+	rng       *rand.Rand
+	got       map[int][]int     // publisher → numbers, in the order in which they came
+	own       map[int][]int     // the same of the subscription besides
+	held      map[uint16]string // payloads of QoS 2, from PUBLISH to PUBREL
 }
 
 func TestWhatIsAcknowledgedArrivesThroughCutConnections(t *testing.T) {
@@ -61,7 +68,7 @@ func TestASharedGroupLosesNothingThroughCutConnections(t *testing.T) {
 
 func simulate(t *testing.T, seed uint64) {
 	s := newSimulation(t, seed)
-	subs := s.run(seed, "t/#")
+	subs := s.run(s.subscribers(seed, "t/#"))
 	for _, sub := range subs {
 		for i := range 4 {
 			exactly := min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce
@@ -70,20 +77,31 @@ func simulate(t *testing.T, seed uint64) {
 	}
 }
 
-// simulateGroup has the subscribers share: each message reaches one of them, and with QoS 2 both ways never two.
+// simulateGroup has the subscribers share.
 func simulateGroup(t *testing.T, seed uint64) {
 	s := newSimulation(t, seed)
-	subs := s.run(seed, "$share/g/t/#")
+	checkGroup(t, s.run(s.subscribers(seed, "$share/g/t/#")), s.messages)
+}
+
+// checkGroup checks that each message reached one member at least, and no more than one with QoS 2.
+func checkGroup(t *testing.T, subs []*simSubscriber, messages int) {
+	t.Helper()
 	for i := range 4 {
-		times := make(map[int]int)
+		times, exactly := make(map[int]int), make(map[int]int)
 		for _, sub := range subs {
 			for _, seq := range sub.got[i] {
 				times[seq]++
+				if min(sub.qos, mqtt.QoS(1+i/2)) == mqtt.ExactlyOnce {
+					exactly[seq]++
+				}
 			}
 		}
-		for seq := range s.messages {
+		for seq := range messages {
 			if times[seq] == 0 {
 				t.Errorf("nobody got message %d of publisher %d", seq, i)
+			}
+			if exactly[seq] > 1 {
+				t.Errorf("message %d of publisher %d came %d times with QoS 2", seq, i, exactly[seq])
 			}
 		}
 	}
@@ -98,20 +116,33 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	sets := []string{fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(20)), fmt.Sprintf("session.queue_memory_messages=%d", 2+rng.IntN(50)),
 		fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(30))}
-	return &simulation{world: newWorld(t, sets...), t: t, messages: 150, stop: make(chan struct{})}
+	return &simulation{seed: seed, world: newWorld(t, sets...), t: t, messages: 150, stop: make(chan struct{})}
 }
 
-// run lets four publishers publish to four subscribers of filter, and returns what those got.
-func (s *simulation) run(seed uint64, filter string) (subs []*simSubscriber) {
-	t := s.t
+// subscribers makes four subscribers of filter.
+func (s *simulation) subscribers(seed uint64, filter string) (subs []*simSubscriber) {
 	for i := range 4 {
-		sub := &simSubscriber{id: fmt.Sprintf("sub%d", i), qos: mqtt.QoS(1 + i%2), rng: rand.New(rand.NewPCG(seed, uint64(100+i))),
-			got: make(map[int][]int), held: make(map[uint16]bool)}
-		subs = append(subs, sub)
+		subs = append(subs, &simSubscriber{id: fmt.Sprintf("sub%d", i), qos: mqtt.QoS(1 + i%2), filter: filter,
+			rng: rand.New(rand.NewPCG(seed, uint64(100+i))), got: make(map[int][]int), own: make(map[int][]int), held: make(map[uint16]string)})
+	}
+	return subs
+}
+
+// run lets four publishers publish to subscribers, and returns those when they have got what they will.
+func (s *simulation) run(subs []*simSubscriber) []*simSubscriber {
+	t, seed := s.t, s.seed
+	for _, sub := range subs {
 		p, _ := s.world.connect(sub.connect())
-		p.subscribe(t, filter, sub.qos)
+		p.subscribe(t, sub.filter, sub.qos)
+		if sub.plain {
+			_ = p.send(&mqtt.Subscribe{PacketID: 1, SubscriptionID: 1, Filters: []mqtt.FilterOptions{{Filter: "t/#", QoS: sub.qos}}})
+			_, _ = p.receive()
+		}
 		_ = p.conn.Close()
 		s.wg.Go(func() { s.subscriber(sub) })
+	}
+	if s.begin != nil {
+		s.begin()
 	}
 	var pubs sync.WaitGroup
 	for i := range 4 {
@@ -156,7 +187,11 @@ func checkHistory(t *testing.T, id string, publisher int, got []int, n int, exac
 }
 
 func (sub *simSubscriber) connect() *mqtt.Connect {
-	return &mqtt.Connect{ClientID: sub.id, SessionExpirySeconds: 3600, ReceiveMaximum: uint16(1 + sub.rng.IntN(12))}
+	c := &mqtt.Connect{ClientID: sub.id, SessionExpirySeconds: 3600, ReceiveMaximum: uint16(1 + sub.rng.IntN(12))}
+	if sub.ephemeral {
+		c.SessionExpirySeconds = 0
+	}
+	return c
 }
 
 // subscriber connects, reads for a while, is cut off or leaves, and comes back.
@@ -172,12 +207,21 @@ func (s *simulation) subscriber(sub *simSubscriber) {
 			pause(10 * time.Millisecond) // the broker died over it
 			continue
 		}
-		if !ack.SessionPresent {
+		if !ack.SessionPresent && !sub.ephemeral {
 			s.t.Errorf("%s: session is gone: %+v", sub.id, ack)
 			return
 		}
+		if sub.ephemeral {
+			clear(sub.held)
+		}
+		if sub.fickle && sub.rng.IntN(2) == 0 {
+			_ = p.send(&mqtt.Unsubscribe{PacketID: 60002, Filters: []string{sub.filter}})
+		}
+		if sub.ephemeral || sub.fickle {
+			_ = p.send(&mqtt.Subscribe{PacketID: 60001, Filters: []mqtt.FilterOptions{{Filter: sub.filter, QoS: sub.qos}}})
+		}
 		cut := time.AfterFunc(time.Duration(sub.rng.IntN(2000))*time.Millisecond, func() { _ = p.conn.Close() })
-		for sub.step(p) == nil {
+		for s.step(sub, p) == nil {
 		}
 		cut.Stop()
 		_ = p.conn.Close()
@@ -186,7 +230,7 @@ func (s *simulation) subscriber(sub *simSubscriber) {
 }
 
 // step takes one packet and answers it.
-func (sub *simSubscriber) step(p *peer) error {
+func (s *simulation) step(sub *simSubscriber, p *peer) error {
 	pk, err := p.receive()
 	if err != nil {
 		return err
@@ -196,12 +240,20 @@ func (sub *simSubscriber) step(p *peer) error {
 	}
 	switch pk := pk.(type) {
 	case *mqtt.Publish:
-		if pk.QoS < mqtt.ExactlyOnce || !sub.held[pk.PacketID] {
+		before, held := sub.held[pk.PacketID]
+		if pk.QoS < mqtt.ExactlyOnce || !held {
 			publisher, seq := numberOf(pk.Payload)
-			sub.got[publisher] = append(sub.got[publisher], seq)
+			got := sub.got
+			if len(pk.Properties.SubscriptionIDs) > 0 {
+				got = sub.own
+			}
+			got[publisher] = append(got[publisher], seq)
 		}
 		if pk.QoS == mqtt.ExactlyOnce {
-			sub.held[pk.PacketID] = true
+			if held && before != string(pk.Payload) {
+				s.t.Errorf("%s got another message with identifier %d before PUBREL", sub.id, pk.PacketID)
+			}
+			sub.held[pk.PacketID] = string(pk.Payload)
 			return p.send(&mqtt.Pubrec{Ack: mqtt.Ack{PacketID: pk.PacketID}})
 		}
 		return p.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: pk.PacketID}})

@@ -183,7 +183,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		sub = &subscription{key: key, filter: parsed.filter, only: parsed.exclusive}
 		c.subs.put(sub)
 		c.lookup = nil
-		c.enter(sub, version, share)
+		c.enter(key, sub, version, share)
 	}
 	sub.whole = granted == auth.Allow
 	l.receipts.all = l.receipts.all && sub.whole
@@ -215,7 +215,7 @@ func (c *client) admit(sub *subscription, f parsedFilter, isNew bool) mqtt.Reaso
 }
 
 // enter puts a new subscription where the router finds it.
-func (c *client) enter(sub *subscription, version *session.Subscription, share string) {
+func (c *client) enter(key string, sub *subscription, version *session.Subscription, share string) {
 	if share == "" {
 		sub.entry = router.NewEntry(c, version)
 		c.count(sub.filter, 1)
@@ -224,12 +224,36 @@ func (c *client) enter(sub *subscription, version *session.Subscription, share s
 	}
 	sub.member = &member{client: c}
 	sub.member.sub.Store(version)
-	sub.group = c.broker.groups.join(share, sub.filter, sub.member)
+	sub.group = c.broker.groups.join(share, sub.filter, key, sub.member)
 	c.rouse()
 	if c.groups == nil {
 		c.groups = make(map[*group]int)
 	}
 	c.groups[sub.group]++
+}
+
+// account returns the client's account with a group for a subscription, perhaps one that it has left. The caller holds
+// c.mu.
+func (c *client) account(key string, g *group) *account {
+	c.rouse()
+	a := c.accounts[key]
+	if a == nil || a.group != g {
+		a = &account{client: c, group: g, key: key, parts: make(map[uint16]*part)}
+		if c.accounts == nil {
+			c.accounts = make(map[string]*account)
+		}
+		c.accounts[key] = a
+	}
+	return a
+}
+
+// leaveGroup ends the membership of a subscription. What the client was sent, it goes on with. The caller holds c.mu.
+func (c *client) leaveGroup(sub *subscription) {
+	a := sub.member.account
+	a.member = false
+	a.takeBack(c.session.TakeUnsent(func(d session.Delivery) bool { return d.Group == a }), false)
+	c.broker.groups.leave(sub.group, sub.member)
+	a.close()
 }
 
 // Unsubscribe implements conn.Port.
@@ -286,7 +310,7 @@ func (c *client) cancelReplay(sub *subscription) {
 func (c *client) prune() {
 	place := message.MaxPosition
 	if c.durable.Load() {
-		place = c.cursor.place(c.broker.router.Begun())
+		place = c.placeLocked(c.broker.router.Begun())
 	}
 	for key := range c.changed {
 		sub := c.subs.get(key)
@@ -328,10 +352,10 @@ func (c *client) forget(key string, sub *subscription) {
 		c.lookup = nil
 	}
 	if c.broker.keeps && c.durable.Load() && !c.ended {
-		c.broker.submitOps([]storage.Op{state.DeleteSubscription(c.owner(), key)})
+		c.submitSnapshot(state.DeleteSubscription(c.owner(), key)) // which a restart from an older place would need
 	}
 	if sub.group != nil {
-		c.broker.groups.leave(sub.group, sub.member)
+		c.leaveGroup(sub)
 		if c.groups[sub.group]--; c.groups[sub.group] == 0 {
 			delete(c.groups, sub.group)
 		}

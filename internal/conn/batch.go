@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type Batch struct {
 	Now time.Time
 
 	dirty []*Conn
+	atEnd []Ender
 
 	received, packets, publishes, payload int64
 	sent, sentPayload                     int64
@@ -22,15 +24,55 @@ type Batch struct {
 // NewBatch begins a turn.
 func NewBatch() *Batch { return &Batch{Now: time.Now()} }
 
+// Ender has something to do at the end of a turn, once for all that the turn brought.
+type Ender interface {
+	// EndBatch is called without locks, before the connections are written.
+	EndBatch(b *Batch)
+}
+
+// AtEnd has e called at the end of the turn. Locks may be held.
+func (b *Batch) AtEnd(e Ender) {
+	if !slices.Contains(b.atEnd, e) {
+		b.atEnd = append(b.atEnd, e)
+	}
+}
+
 // Flush ends the turn: it writes what the connections have to say, as far as their sockets take it at once, and adds up
 // the counts. No lock may be held.
 func (b *Batch) Flush(m *metrics.Metrics) {
+	b.end()
 	for i := 0; i < len(b.dirty); i++ { // a flush may make others dirty
 		c := b.dirty[i]
 		b.dirty[i] = nil
 		c.flush(b)
+		b.end()
 	}
 	b.dirty = b.dirty[:0]
+	b.count(m)
+}
+
+// FlushSoon ends the turn of somebody who is not to write, such as the committer: the flusher does.
+func (b *Batch) FlushSoon(f *Flusher) {
+	b.end()
+	f.addAll(b.dirty)
+	clear(b.dirty)
+	b.dirty = b.dirty[:0]
+	b.count(f.metrics)
+}
+
+// end calls who is to be called at the end of the turn.
+func (b *Batch) end() {
+	for len(b.atEnd) > 0 {
+		last := len(b.atEnd) - 1
+		e := b.atEnd[last]
+		b.atEnd[last] = nil
+		b.atEnd = b.atEnd[:last]
+		e.EndBatch(b)
+	}
+}
+
+// count adds up the counts.
+func (b *Batch) count(m *metrics.Metrics) {
 	add(&m.BytesReceived, &b.received)
 	add(&m.PacketsReceived, &b.packets)
 	add(&m.PublishReceived, &b.publishes)
@@ -76,6 +118,17 @@ func (f *Flusher) add(c *Conn) {
 	f.queue = append(f.queue, c)
 	f.mu.Unlock()
 	f.wake.Signal()
+}
+
+// addAll lists connections whose dirty flag is set.
+func (f *Flusher) addAll(cs []*Conn) {
+	if len(cs) == 0 {
+		return
+	}
+	f.mu.Lock()
+	f.queue = append(f.queue, cs...)
+	f.mu.Unlock()
+	f.wake.Broadcast()
 }
 
 // run takes a share of the queue at a time, so that what piles up during a write is written in one go.

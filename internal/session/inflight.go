@@ -9,10 +9,13 @@ type inFlight struct {
 	n           int
 	ids         idTable
 
-	lastID uint16 // the identifier assigned last
-	taken  int    // how many went back to their shared group and only wait for the client's answer
-	due    int    // how many are to be sent again on this connection
-	dueRel int    // how many of them as PUBREL
+	lastID      uint16   // the identifier assigned last
+	lastGroupID uint16   // the same of those kept for Assign
+	unsent      uint16   // how many were assigned and not sent yet, fresh or not
+	taken       uint16   // how many went back to their shared group and only wait for the client's answer
+	fresh       []uint16 // what was assigned and may be sent for the first time, in order
+	due         int      // how many are to be sent again on this connection
+	dueRel      int      // how many of them as PUBREL
 	// Where the search for the next one that is due goes on: in order, and ahead of it among PUBREL only.
 	cursor, relCursor uint16
 }
@@ -24,6 +27,7 @@ type flight struct {
 	released   bool
 	due        bool
 	taken      bool // Delivery has only its QoS left
+	unsent     bool // assigned, and not sent yet
 }
 
 // none is the link that leads nowhere. There are at most 65,535 deliveries in flight, in slots 0 to 65,534. The links
@@ -37,15 +41,26 @@ func (f *inFlight) ready() {
 	}
 }
 
-// nextID returns the next packet identifier that is not in use. There must be one.
-func (f *inFlight) nextID() uint16 {
-	for {
-		f.lastID++
-		if f.lastID == 0 {
-			f.lastID = 1
+// nextID returns the next packet identifier that is not in use. There must be one. The highest are kept for others.
+func (f *inFlight) nextID(kept int) uint16 {
+	f.lastID = f.after(f.lastID, 1, uint16(maxPacketID-kept))
+	return f.lastID
+}
+
+// nextGroupID is the same for those that nextID keeps off.
+func (f *inFlight) nextGroupID(kept int) uint16 {
+	f.lastGroupID = f.after(f.lastGroupID, uint16(maxPacketID-kept+1), maxPacketID)
+	return f.lastGroupID
+}
+
+// after returns the first identifier after last that is not in use, among those from first to end.
+func (f *inFlight) after(last, first, end uint16) uint16 {
+	for id := last; ; {
+		if id++; id < first || id > end {
+			id = first
 		}
-		if _, used := f.ids.get(f.lastID); !used {
-			return f.lastID
+		if _, used := f.ids.get(id); !used {
+			return id
 		}
 	}
 }
@@ -81,6 +96,14 @@ func (f *inFlight) get(id uint16) *flight {
 	return &f.slots[i]
 }
 
+// known is get for identifiers that the client may speak of: those that were sent.
+func (f *inFlight) known(id uint16) *flight {
+	if e := f.get(id); e != nil && !e.unsent {
+		return e
+	}
+	return nil
+}
+
 // remove forgets what is in flight under id, which must be there, and returns it.
 func (f *inFlight) remove(id uint16) Delivery {
 	i, _ := f.ids.get(id)
@@ -91,6 +114,9 @@ func (f *inFlight) remove(id uint16) Delivery {
 	f.n--
 	if e.taken {
 		f.taken--
+	}
+	if e.unsent {
+		f.unsent--
 	}
 	d := e.Delivery
 	*e = flight{next: f.free}

@@ -69,6 +69,9 @@ func (s *Session) Next(now time.Time) (send Send, ok bool) {
 	if s.out.due > 0 {
 		return s.resend()
 	}
+	if len(s.out.fresh) > 0 {
+		return s.sendReady(), true
+	}
 	if s.q.n == 0 {
 		return send, false
 	}
@@ -81,7 +84,7 @@ func (s *Session) Next(now time.Time) (send Send, ok bool) {
 		s.q.pop(&send.Delivery)
 	case s.room():
 		s.q.pop(&send.Delivery)
-		send.PacketID = s.out.nextID()
+		send.PacketID = s.out.nextID(s.opts.GroupIDs)
 		s.out.add(send.PacketID, &send.Delivery)
 	default:
 		return send, false
@@ -119,7 +122,7 @@ func (s *Session) Pass(d *Delivery) (id uint16, ok bool) {
 	case !s.room():
 		return 0, false
 	}
-	id = s.out.nextID()
+	id = s.out.nextID(s.opts.GroupIDs)
 	s.out.add(id, d)
 	return id, true
 }
@@ -135,7 +138,7 @@ func (s *Session) Discard(id uint16) {
 // ReceivePuback ends a QoS 1 delivery, whatever the code says [MQTT-4.4.0-2]. ok is false when the session has no
 // QoS 1 delivery with that identifier, or had it taken away by TakeGroup.
 func (s *Session) ReceivePuback(id uint16, _ mqtt.ReasonCode) (d Delivery, ok bool) {
-	e := s.out.get(id)
+	e := s.out.known(id)
 	if e == nil || e.QoS != mqtt.AtLeastOnce {
 		return Delivery{}, false
 	}
@@ -158,7 +161,7 @@ type PubrecResult struct {
 // [MQTT-4.3.3-6]. A second PUBREC gets a second PUBREL, whatever its code: only PUBCOMP ends what PUBREL has begun
 // [MQTT-4.3.3-5].
 func (s *Session) ReceivePubrec(id uint16, code mqtt.ReasonCode) PubrecResult {
-	e := s.out.get(id)
+	e := s.out.known(id)
 	if e == nil || e.QoS != mqtt.ExactlyOnce {
 		return PubrecResult{}
 	}
@@ -176,7 +179,7 @@ func (s *Session) ReceivePubrec(id uint16, code mqtt.ReasonCode) PubrecResult {
 // The identifier can be assigned again from now on. For a session that survives a crash, call it when the identifier's
 // removal is kept.
 func (s *Session) ReceivePubcomp(id uint16, _ mqtt.ReasonCode) (d Delivery, ok bool) {
-	e := s.out.get(id)
+	e := s.out.known(id)
 	if e == nil || !e.released {
 		return Delivery{}, false
 	}
@@ -184,7 +187,7 @@ func (s *Session) ReceivePubcomp(id uint16, _ mqtt.ReasonCode) (d Delivery, ok b
 }
 
 // InFlight returns how many deliveries have an identifier and are not finished.
-func (s *Session) InFlight() int { return s.out.n - s.out.taken }
+func (s *Session) InFlight() int { return s.out.n - int(s.out.taken) }
 
 // LastID returns the packet identifier that was assigned last; 0: none yet.
 func (s *Session) LastID() uint16 { return s.out.lastID }
@@ -223,7 +226,7 @@ func (s *Session) Restore(lastID uint16, flights []InFlight) error {
 
 // TakeGroup removes and returns, in order, the deliveries that a shared group assigned and that match: the QoS 1
 // deliveries in flight, and what waits in the queue. They go to other members. QoS 2 deliveries in flight stay
-// with the session [MQTT-4.8.2-4] [MQTT-4.8.2-5].
+// with the session [MQTT-4.8.2-4] [MQTT-4.8.2-5]. What was assigned and not sent is for TakeUnsent.
 //
 // It is for a member that leaves for good or whose connection ends, before or after Detach. A member that merely
 // unsubscribes is to get what was begun [MQTT-3.10.4-3]. If its connection goes on all the same, the client answers
@@ -234,7 +237,7 @@ func (s *Session) TakeGroup(match func(Delivery) bool) []Delivery {
 		for i := s.out.first; i != none; {
 			e := &s.out.slots[i]
 			i = e.next
-			if e.QoS != mqtt.AtLeastOnce || e.Group == nil || e.taken || !match(e.Delivery) {
+			if e.QoS != mqtt.AtLeastOnce || e.Group == nil || e.taken || e.unsent || !match(e.Delivery) {
 				continue
 			}
 			taken = append(taken, e.Delivery)

@@ -15,6 +15,7 @@ type Options struct {
 	ReceiveMaximum int   // unacknowledged QoS 1 and 2 PUBLISH packets that the client may have under way to us
 	InFlightMax    int   // the same towards the client, where its own receive maximum does not say less; 0: 65,535 for either
 	QueueMax       int   // messages waiting to be sent; 0: no limit
+	GroupIDs       int   // how many of the highest packet identifiers are kept for Assign, and for nothing else; 0: none
 	QueueMaxBytes  int64 // their payloads, topics and properties, and 128 bytes each for holding them; 0: no limit
 }
 
@@ -93,7 +94,7 @@ type Session struct {
 // New returns a session without a connection.
 func New(o Options) *Session {
 	o.ReceiveMaximum = orMax(o.ReceiveMaximum)
-	o.InFlightMax = orMax(o.InFlightMax)
+	o.InFlightMax = min(orMax(o.InFlightMax), maxPacketID-o.GroupIDs)
 	return &Session{opts: o}
 }
 

@@ -39,6 +39,9 @@ func (g *Group[M]) Len() int { return len(g.members) }
 // Members returns the members in the order in which they came. The slice is the caller's.
 func (g *Group[M]) Members() []M { return slices.Clone(g.members) }
 
+// Any reports whether a member is as is asks.
+func (g *Group[M]) Any(is func(M) bool) bool { return slices.ContainsFunc(g.members, is) }
+
 // Add adds a member and reports whether it is new. It comes last in the turn.
 func (g *Group[M]) Add(member M) bool {
 	if slices.Contains(g.members, member) {

@@ -146,8 +146,6 @@ type Flight struct {
 	SubscriptionIDs []uint32
 	Position        message.Position // where the log has its message; zero: Body is it
 	Body            *message.Message
-	GroupName       string // of the shared group that assigned it; "": none
-	GroupFilter     string
 }
 
 // Replay is a subscription whose retained messages are under way.
@@ -198,16 +196,12 @@ func (w *writer) flights(fs []Flight) {
 		f := &fs[i]
 		w.uint(uint64(f.ID))
 		flags := uint64(f.QoS)
-		for i, set := range []bool{f.Released, f.Retain, f.GroupName != "", f.Body != nil, len(f.SubscriptionIDs) > 0} {
+		for i, set := range []bool{f.Released, f.Retain, false, f.Body != nil, len(f.SubscriptionIDs) > 0} {
 			if set {
 				flags |= 4 << i
 			}
 		}
 		w.uint(flags)
-		if f.GroupName != "" {
-			w.string(f.GroupName)
-			w.string(f.GroupFilter)
-		}
 		if f.Body != nil {
 			w.message(f.Body)
 		} else {
@@ -227,11 +221,8 @@ func (r *reader) flights() (fs []Flight) {
 		f := Flight{ID: uint16(r.below(1 << 16))}
 		flags := r.below(4 << 5)
 		f.QoS, f.Released, f.Retain = mqtt.QoS(flags&3), flags&4 != 0, flags&8 != 0
-		if f.QoS > mqtt.ExactlyOnce {
+		if f.QoS > mqtt.ExactlyOnce || flags&16 != 0 {
 			r.fail()
-		}
-		if flags&16 != 0 {
-			f.GroupName, f.GroupFilter = r.string(), r.string()
 		}
 		if flags&32 != 0 {
 			if f.Body = r.message(); f.Body == nil {

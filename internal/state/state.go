@@ -8,6 +8,7 @@
 //	u client NUL inc key          a subscription, with all versions that a reader may still need
 //	f client NUL inc              a snapshot: the place in the log, what is in flight, and what is under way besides
 //	i client NUL inc id           an identifier of a QoS 2 message that the client has not released
+//	a client NUL inc key NUL n    part n of what a shared group has given the client for its subscription key
 //	r topic                       a retained message
 //	d number                      a message that waits for its delay
 //	g name NUL filter             a shared group: its place in the log, and what came back
@@ -42,6 +43,7 @@ var (
 	Retained      = []byte{'r'}
 	Delayed       = []byte{'d'}
 	Groups        = []byte{'g'}
+	Assigned      = []byte{'a'}
 	Parked        = []byte{'p'}
 	Bodies        = []byte{'b'}
 	Streams       = []byte{'h'}

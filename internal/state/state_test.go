@@ -35,7 +35,7 @@ func samples() []storage.Op {
 			Next: message.Position{Block: 8, Index: 1}, LastID: 65535,
 			Flights: []Flight{
 				{ID: 1, QoS: 1, Position: message.Position{Block: 7}, SubscriptionIDs: []uint32{1, 268435455}},
-				{ID: 65535, QoS: 2, Released: true, Body: body, GroupName: "g", GroupFilter: "a/#"},
+				{ID: 65535, QoS: 2, Released: true, Body: body},
 			},
 			Kept:    []Flight{{QoS: 2, Retain: true, Body: body}},
 			Replays: []Replay{{"a/#", "a/b"}},
@@ -52,6 +52,8 @@ func samples() []storage.Op {
 		PutValue("s", StreamRecord{message.Position{Block: 1, Index: 2}, body}, when)[0],
 		PutValue("s", StreamRecord{message.Position{Block: 1, Index: 2}, body}, when)[1],
 		PutStreamCursor(owner, "$stream/s/a/+", StreamCursor{Next: message.Position{Block: 4}, Since: when}),
+		PutGiven(owner, &Given{Key: "m\x00$share/g/a/#", Part: 258, Name: "g", Filter: "m/a/#",
+			Flights: []Flight{{ID: 16512, QoS: 2, Released: true, Position: message.Position{Block: 9, Index: 1}}}}),
 		Clock.Put(12345),
 	}
 }
@@ -120,6 +122,13 @@ func decodeAny(kv storage.KV) (again storage.Op, err error) {
 	case 'c':
 		o, key, c, err := DecodeStreamCursor(kv)
 		return PutStreamCursor(o, key, c), err
+	}
+	if kv.Key[0] == 'a' {
+		o, g, err := DecodeGiven(kv)
+		if err != nil {
+			return again, err
+		}
+		return PutGiven(o, g), nil
 	}
 	n, err := Clock.Decode(kv.Value)
 	return Clock.Put(n), err
@@ -208,7 +217,7 @@ func TestWhatIsKeptComesBack(t *testing.T) {
 func TestFieldsComeBack(t *testing.T) {
 	all := samples()
 	_, snap, err := DecodeSnapshot(kv(all[3]))
-	if err != nil || snap.LastID != 65535 || !snap.Flights[1].Released || snap.Flights[1].GroupFilter != "a/#" ||
+	if err != nil || snap.LastID != 65535 || !snap.Flights[1].Released ||
 		string(snap.Kept[0].Body.Payload) != "p" || snap.Replays[0] != (Replay{"a/#", "a/b"}) {
 		t.Errorf("%+v, %v", snap, err)
 	}

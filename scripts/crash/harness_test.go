@@ -5,14 +5,15 @@
 // killed (SIGKILL: while it runs, while it starts, while it stops) or stopped (SIGTERM), and started again on what is on
 // disk. The history then shows whether
 //
-//   - all that was acknowledged reached every durable subscription that was acknowledged before,
+//   - all that was acknowledged reached every durable subscription that was acknowledged before, and one member of each
+//     shared group,
 //   - nothing was delivered twice with QoS 2, and what was repeated with QoS 1 says DUP,
 //   - first deliveries kept the order of each publisher and topic,
 //   - a retained message was never older than the last acknowledged one,
 //   - no session, and no subscription, was forgotten.
 //
 // A run is as long as BARID_CRASH_SECONDS says, or a few seconds. BARID_CRASH_SEED repeats the choices of an earlier run,
-// though not its timing. BARID_CRASH_GROUPS=1 adds a shared subscription with durable members.
+// though not its timing.
 package crash
 
 import (

@@ -110,7 +110,7 @@ type view struct {
 	name    string
 	qos     mqtt.QoS
 	topic   int  // of each publisher; -1: all
-	group   bool // order is not kept among its members, and what one had another may get
+	group   bool // order is not kept among its members, and what one had with QoS 1 another may get
 	history *history
 
 	mu     sync.Mutex
@@ -146,6 +146,9 @@ func (v *view) begin() {
 
 // end notes that the subscription, or the session, is about to be given up: what waits in it may come or not.
 func (v *view) end() {
+	if v.group { // others have it still
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i := range v.tracks {
@@ -189,7 +192,7 @@ func (v *view) receive(pk *mqtt.Publish) {
 func (v *view) again(s *source, seq int, pk *mqtt.Publish) {
 	h := v.history
 	switch {
-	case v.group:
+	case v.group && pk.QoS < mqtt.ExactlyOnce:
 		h.twiceInGroup.Add(1)
 	case pk.QoS == mqtt.ExactlyOnce:
 		h.fail("%s got message %d of publisher %d twice with QoS 2", v.name, seq, s.n)

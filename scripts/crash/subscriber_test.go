@@ -13,12 +13,14 @@ import (
 // subscriber is a client with a persistent session, which keeps its side of it over all connections.
 type subscriber struct {
 	*view
-	w       *world
-	version mqtt.Version
-	rng     *rand.Rand
-	filters []mqtt.FilterOptions
-	absent  bool // stays away until the load ends
-	fickle  bool // unsubscribes, and begins new sessions
+	w         *world
+	version   mqtt.Version
+	rng       *rand.Rand
+	filters   []mqtt.FilterOptions
+	absent    bool // stays away until the load ends
+	fickle    bool // unsubscribes, and begins new sessions
+	leaves    bool // unsubscribes only
+	ephemeral bool // has no session but for the connection
 
 	renew      bool              // a new session is to begin
 	known      bool              // the broker has said that there is a session
@@ -39,6 +41,9 @@ func newSubscriber(w *world, v *view, n int, version mqtt.Version, filters ...st
 func (sub *subscriber) run(id string, subscribed func()) {
 	end := func() {}
 	for sub.w.ctx.Err() == nil {
+		if sub.ephemeral {
+			sub.known, sub.subscribed, sub.leaving = false, false, false
+		}
 		if sub.known && sub.fickle && sub.w.loading() && sub.rng.IntN(4) == 0 {
 			sub.known, sub.subscribed, sub.renew = false, false, true
 			sub.end()
@@ -63,6 +68,9 @@ func (sub *subscriber) run(id string, subscribed func()) {
 // connect connects to the session, or to a new one if that is due.
 func (sub *subscriber) connect(id string) (*connection, error) {
 	c := &mqtt.Connect{Version: sub.version, ClientID: id, CleanStart: sub.renew, SessionExpirySeconds: 3600}
+	if sub.ephemeral {
+		c.CleanStart, c.SessionExpirySeconds = true, 0
+	}
 	if sub.version == mqtt.V5 {
 		c.ReceiveMaximum = uint16(1 + sub.rng.IntN(60))
 	}
@@ -111,7 +119,7 @@ func (sub *subscriber) use(cn *connection) error {
 		if err := sub.step(cn); err != nil {
 			return err
 		}
-		if left <= 0 && sub.fickle && sub.w.loading() {
+		if left <= 0 && (sub.fickle || sub.leaves) && sub.w.loading() {
 			left = sub.rng.IntN(3000)
 			if err := sub.unsubscribe(cn); err != nil {
 				return err

@@ -6,8 +6,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -90,12 +90,14 @@ func (w *world) run(length time.Duration, kills int) {
 }
 
 // subscribers starts subscribers of both versions, and returns when all have subscribed: some that come and go, two that
-// stay away until the load has ended, some that subscribe to less or twice, some that begin anew, and a group.
+// stay away until the load has ended, some that subscribe to less or twice, some that begin anew, and groups.
 func (w *world) subscribers() {
 	var ready sync.WaitGroup
 	n := 0
 	start := func(v *view, change func(*subscriber), filters ...string) {
-		w.views = append(w.views, v)
+		if !slices.Contains(w.views, v) {
+			w.views = append(w.views, v)
+		}
 		sub := newSubscriber(w, v, n, []mqtt.Version{mqtt.V5, mqtt.V311}[n/2%2], filters...)
 		if change != nil {
 			change(sub)
@@ -129,14 +131,28 @@ func (w *world) subscribers() {
 	for range 2 {
 		start(own("away"), func(sub *subscriber) { sub.absent = true }, "t/#")
 	}
-	if os.Getenv("BARID_CRASH_GROUPS") != "" {
-		group := w.history.newView("group", mqtt.ExactlyOnce)
+	w.groups(start)
+	ready.Wait()
+}
+
+// groups starts a group for each QoS. A durable member of each is always there, so that no group ends. What a member has
+// with QoS 2 ends with its session [MQTT-4.8.2-5], so that only members with QoS 1 may end theirs.
+func (w *world) groups(start func(v *view, change func(*subscriber), filters ...string)) {
+	fickle := func(sub *subscriber) { sub.fickle = true }
+	for _, qos := range []mqtt.QoS{mqtt.AtLeastOnce, mqtt.ExactlyOnce} {
+		group := w.history.newView(fmt.Sprintf("group of QoS %d", qos), qos)
 		group.group = true
+		filter := fmt.Sprintf("$share/g%d/t/#", qos)
 		for range 3 {
-			start(group, nil, "$share/g/t/#")
+			start(group, nil, filter)
+		}
+		start(group, func(sub *subscriber) { sub.leaves = true }, filter)
+		if qos == mqtt.AtLeastOnce {
+			start(group, fickle, filter)
+			start(group, func(sub *subscriber) { sub.ephemeral = true }, filter)
+			start(group, func(sub *subscriber) { sub.ephemeral = true }, filter)
 		}
 	}
-	ready.Wait()
 }
 
 func (w *world) publishers() {
@@ -227,6 +243,6 @@ func (w *world) missing(report bool) (all int) {
 // figures sums the run up.
 func (w *world) figures() string {
 	h, b := w.history, w.broker
-	return fmt.Sprintf("%.1f s under load: %d messages acknowledged, %d delivered, %d kills, %d stops, slowest start %d ms, %d repeated with QoS 1, %d delivered twice within a group",
+	return fmt.Sprintf("%.1f s under load: %d messages acknowledged, %d delivered, %d kills, %d stops, slowest start %d ms, %d repeated with QoS 1, %d within a group",
 		w.length.Seconds(), h.acked(), h.delivered.Load(), b.kills, b.stops, b.slowest.Milliseconds(), h.repeated.Load(), h.twiceInGroup.Load())
 }

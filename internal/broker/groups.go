@@ -1,0 +1,170 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/share"
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// groups are the shared-subscription groups, by name and filter. A group is there while it has members, or is declared,
+// or something that it gave is not finished.
+type groups struct {
+	broker   *Broker
+	declared []groupKey // durable from the start and without members
+
+	mu     sync.Mutex
+	byKey  map[groupKey]*group
+	places map[groupKey]message.Position // where groups read on that are being restored; nil otherwise
+}
+
+type groupKey struct{ name, filter string }
+
+// of returns a group, or makes it; nothing is routed to a new one yet. The caller holds gs.mu.
+func (gs *groups) of(key groupKey) *group {
+	if g := gs.byKey[key]; g != nil {
+		return g
+	}
+	b := gs.broker
+	g := &group{broker: b, key: key, seq: b.seq.Add(1)}
+	g.members, g.accounts = share.New[*member](b.shareStrategy, g.seq), make(map[*account]struct{})
+	gs.byKey[key] = g
+	return g
+}
+
+// route has the router give messages to a group. The caller holds gs.mu.
+func (gs *groups) route(g *group) {
+	if g.entry != nil {
+		return
+	}
+	from := g.broker.logEnd()
+	all := session.NewSubscription(mqtt.FilterOptions{Filter: g.key.filter, QoS: mqtt.ExactlyOnce, RetainAsPublished: true}, 0, nil)
+	g.mu.Lock()
+	g.cursor = cursor{next: from}
+	g.mu.Unlock()
+	g.entry = router.NewEntry(g, all.Committed(from))
+	g.broker.router.Add(g.key.filter, g.entry)
+}
+
+// join adds a member to a group, which it makes if need be. The lock of m's client is held; key is what that knows the
+// subscription by.
+func (gs *groups) join(name, filter, key string, m *member) *group {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.of(groupKey{name, filter})
+	gs.route(g)
+	m.account = m.client.account(key, g)
+	m.account.member = true
+	g.mu.Lock()
+	g.members.Add(m)
+	g.mu.Unlock()
+	g.refresh()
+	return g
+}
+
+// declare makes a group durable by itself: it keeps messages for members that are yet to come. Declare groups that a
+// configuration names in groups.declared, before the broker restores; this is for those that come later.
+func (gs *groups) declare(name, filter string) *group {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.of(groupKey{name, filter})
+	gs.route(g)
+	g.mu.Lock()
+	g.declared = true
+	g.mu.Unlock()
+	g.refresh()
+	return g
+}
+
+// declareAll declares the groups that the configuration names.
+func (gs *groups) declareAll() {
+	for _, key := range gs.declared {
+		gs.declare(key.name, key.filter)
+	}
+}
+
+// undeclare takes declare back. A group without members ends.
+func (gs *groups) undeclare(name, filter string) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.byKey[groupKey{name, filter}]
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	g.declared = false
+	g.mu.Unlock()
+	gs.left(g)
+}
+
+// leave removes a member. A group without members ends.
+func (gs *groups) leave(g *group, m *member) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g.mu.Lock()
+	g.members.Remove(m)
+	g.mu.Unlock()
+	gs.left(g)
+}
+
+// left ends the group if nobody is left in it. The caller holds gs.mu.
+func (gs *groups) left(g *group) {
+	g.mu.Lock()
+	over := g.over()
+	g.mu.Unlock()
+	if over && g.entry != nil {
+		g.broker.router.Remove(g.key.filter, g.entry)
+		g.entry = nil
+	}
+	g.refresh()
+	gs.forget(g)
+}
+
+// forget forgets a group that nothing is left of. The caller holds gs.mu.
+func (gs *groups) forget(g *group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.idle() && gs.byKey[g.key] == g {
+		delete(gs.byKey, g.key)
+	}
+}
+
+// drop is forget for callers that hold no lock of groups.
+func (gs *groups) drop(g *group) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	gs.forget(g)
+}
+
+// find returns a group, or nil.
+func (gs *groups) find(name, filter string) *group {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return gs.byKey[groupKey{name, filter}]
+}
+
+// linger returns a group that may have no members any more, but an account of c for what it was given before.
+func (gs *groups) linger(name, filter, key string, c *client) (*group, *account) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.of(groupKey{name, filter})
+	return g, c.account(key, g)
+}
+
+// each calls fn for every group.
+func (gs *groups) each(fn func(*group)) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for _, g := range gs.byKey {
+		fn(g)
+	}
+}
+
+func (gs *groups) len() int {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return len(gs.byKey)
+}
