@@ -51,6 +51,28 @@ func edit(text []byte, user, line string) (all []string, found bool) {
 	return all, found
 }
 
+// Upgrade returns the text of a password file with the passwords hashed that it holds in the clear: user:password.
+func Upgrade(text []byte) ([]byte, error) {
+	all := lines(text)
+	var errs []error
+	for i, line := range all {
+		user, secret, ok := strings.Cut(line, ":")
+		if !meansUser(line) || ok && strings.HasPrefix(secret, "$") {
+			continue
+		}
+		err := checkUser(user)
+		if !ok || secret == "" {
+			err = errors.New("no password after the username")
+		}
+		if err != nil {
+			errs = append(errs, &LineError{Line: i + 1, Problem: err})
+			continue
+		}
+		all[i] = user + ":" + New([]byte(secret)).String()
+	}
+	return join(all), errors.Join(errs...)
+}
+
 func join(all []string) []byte {
 	if len(all) == 0 {
 		return nil
