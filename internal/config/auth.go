@@ -18,6 +18,12 @@ type Auth struct {
 	PasswordFile   string     `yaml:"password_file" doc:"users and password hashes, in Mosquitto's format"`
 	ACLFile        string     `yaml:"acl_file" doc:"which user may publish and subscribe where, in Mosquitto's format"`
 	BuiltIn        BuiltIn    `yaml:"built_in"`
+	JWT            JWT        `yaml:"jwt"`
+	SCRAMFile      string     `yaml:"scram_file" doc:"users' keys for enhanced authentication by SCRAM-SHA-256 and SCRAM-SHA-512"`
+	HTTP           HTTP       `yaml:"http"`
+	HTTPACL        HTTP       `yaml:"http_acl"`
+	HTTPACLCache   int        `yaml:"http_acl_cache_seconds" min:"1" max:"86400" doc:"how long an answer of http_acl holds"`
+	HTTPACLEntries int        `yaml:"http_acl_cache_entries" min:"1" max:"100000000" doc:"how many answers of http_acl are remembered"`
 	NoMatch        NoMatch    `yaml:"no_match" enum:"deny,allow" doc:"what no rule says anything about, once there is a source of rules"`
 	DenyAction     DenyAction `yaml:"deny_action" enum:"ack_and_drop,disconnect" doc:"MQTT 3.x: a PUBLISH that is not allowed is acknowledged and dropped, or ends the connection"`
 }
@@ -66,6 +72,10 @@ func (a *Auth) configured(name string) bool {
 	switch name {
 	case AuthPasswords:
 		return a.PasswordFile != "" || a.BuiltIn.Users
+	case AuthJWT:
+		return a.JWT.Configured()
+	case AuthHTTP:
+		return a.HTTP.URL != ""
 	}
 	return false
 }
@@ -73,6 +83,7 @@ func (a *Auth) configured(name string) bool {
 // checkAuth applies the rules between the keys of auth.
 func (l *loader) checkAuth() {
 	a := &l.cfg.Auth
+	l.checkNet()
 	for i, name := range a.Order {
 		switch {
 		case !slices.Contains(authenticators, name):

@@ -55,7 +55,7 @@ func (l *loader) secretsOf(section reflect.Value, prefix string) {
 		if file == "" {
 			continue
 		}
-		if v.String() != "" {
+		if v.Kind() == reflect.String && v.String() != "" || v.Kind() == reflect.Slice && v.Len() > 0 {
 			l.failKey(path, "is set, and so is %s_file: leave one out", path)
 			continue
 		}
@@ -64,7 +64,19 @@ func (l *loader) secretsOf(section reflect.Value, prefix string) {
 			l.failKey(path+"_file", "%v", err)
 			continue
 		}
-		v.SetString(strings.TrimRight(string(text), "\r\n"))
+		l.setSecret(v, path, file, strings.TrimRight(string(text), "\r\n"))
+	}
+}
+
+// setSecret sets a secret to what its file holds; a list has one element a line.
+func (l *loader) setSecret(v reflect.Value, path, file, text string) {
+	switch {
+	case text == "":
+		l.failKey(path+"_file", "%s is empty", file)
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.ValueOf(strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")))
+	default:
+		v.SetString(text)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
 )
 
 const shipped = "../../config.yaml"
@@ -100,6 +102,57 @@ func TestSecretsAreMaskedAndTheOriginalKept(t *testing.T) {
 	}
 	if c.API.Admin.Password != "hunter2" {
 		t.Error("masking changed the configuration itself")
+	}
+}
+
+// Whatever is marked as a secret is masked, and can be had from a file.
+func TestEverySecretIsMaskedAndHasAFile(t *testing.T) {
+	paths := map[string]bool{}
+	for _, k := range Keys() {
+		paths[k.Path] = true
+	}
+	count := 0
+	for _, k := range Keys() {
+		if !k.Secret {
+			if name := k.Path[strings.LastIndexByte(k.Path, '.')+1:]; name == "password" || name == "secret" || name == "token" || name == "headers" {
+				t.Errorf("%s is not marked as a secret", k.Path)
+			}
+			continue
+		}
+		count++
+		if !paths[k.Path+"_file"] {
+			t.Errorf("%s cannot be had from a file", k.Path)
+		}
+		const value = "X-Secret: hunter2 of more than thirty-two bytes"
+		c, _, err := Load(Sources{Sets: []string{k.Path + "=" + value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := writeFile(t, value+"\n")
+		fromFile, _, err := Load(Sources{Sets: []string{k.Path + "_file=" + file}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*Config{c, fromFile} {
+			text, err := c.YAML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), masked) {
+				t.Errorf("%s is shown:\n%s", k.Path, text)
+			}
+			if again, err := yaml.Marshal(c); err != nil || !strings.Contains(string(again), "hunter2") {
+				t.Errorf("%s: masking changed the configuration itself, or it was never there", k.Path)
+			}
+		}
+		// Neither does an error show it, here that of two values.
+		_, _, err = Load(Sources{Sets: []string{k.Path + "=" + value, k.Path + "_file=" + file}})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s twice: %v", k.Path, err)
+		}
+	}
+	if count < 4 {
+		t.Errorf("%d secrets: some lost their mark", count)
 	}
 }
 

@@ -14,7 +14,9 @@ func Default() *Config {
 		Session: defaultSession(),
 		Streams: map[string]Stream{},
 		Logging: Logging{Level: "info", Format: "text"},
-		Auth:    Auth{Order: []string{}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},
+		Auth: Auth{
+			JWT: defaultJWT(), HTTP: defaultHTTP(), HTTPACL: defaultHTTP(), HTTPACLCache: 60, HTTPACLEntries: 10_000,
+			Order: []string{}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},
 	}
 }
 

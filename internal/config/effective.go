@@ -85,6 +85,12 @@ func maskSecrets(section reflect.Value) {
 		switch {
 		case v.Kind() == reflect.Struct:
 			maskSecrets(v)
+		case f.secret && v.Kind() == reflect.Slice:
+			list := make([]string, v.Len()) // not in place: the original has the same elements
+			for i := range list {
+				list[i] = masked
+			}
+			v.Set(reflect.ValueOf(list))
 		case f.secret && v.String() != "":
 			v.SetString(masked)
 		}

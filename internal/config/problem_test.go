@@ -8,6 +8,10 @@ import (
 // Each file has one fault, and the message must name its line, its key and what would be right.
 func TestProblemsOfFiles(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
+		{"two keys of tokens", "auth:\n  jwt: {secret: x, jwks_file: y}\n", `:2: auth.jwt.jwks_file: is one too many`},
+		{"rules of tokens without a key", "auth:\n  jwt:\n    claims: [a=b]\n", `:3: auth.jwt.claims: there is no key to verify tokens with`},
+		{"not a URL", "auth:\n  http: {url: localhost/auth}\n", `:2: auth.http.url: is not an http:// or https:// URL`},
+		{"credentials in a URL", "auth:\n  http_acl: {url: 'http://u:p@localhost/auth'}\n", `:2: auth.http_acl.url: holds credentials`},
 		{"keys of TLS without TLS", "listeners: {tcp: {bind: 127.0.0.1:1, crl_file: x}}", `listeners.tcp.crl_file: has no effect with type tcp; use tls or wss`},
 		{"certificate without its key", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, sni_cert_files: [a, b], sni_key_files: [x]}}", `there are 1, for 2 sni_cert_files`},
 		{"certificate's name without authority", "listeners: {tls: {bind: 127.0.0.1:1, cert_file: c, key_file: k, cert_username: cn}}", `cert_username: needs client_ca_file`},
