@@ -55,7 +55,8 @@ internal/auth/clientcert     < mqtt internal/auth
 internal/auth/password       < mqtt internal/auth + golang.org/x/crypto
 internal/auth/acljson        < mqtt internal/auth
 internal/auth/httpauth       < mqtt internal/auth internal/auth/acljson
-internal/auth/jwt            < + github.com/golang-jwt/jwt
+internal/auth/jwt            < mqtt internal/auth internal/auth/acljson + github.com/golang-jwt/jwt
+internal/auth/scramauth      < mqtt pkg/scram internal/auth
 
 # Sockets.
 internal/devcerts            <
@@ -66,7 +67,7 @@ internal/conn                < mqtt internal/message internal/metrics internal/s
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
 internal/config              < + gopkg.in/yaml.v3
-internal/broker              < mqtt pkg/filewatch pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
+internal/broker              < mqtt pkg/filewatch pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 api                          < mqtt internal/message internal/storage internal/broker + gopkg.in/yaml.v3
 internal/cli                 < mqtt api internal/admin internal/auth/password internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
@@ -95,7 +96,7 @@ scripts/crash                < mqtt
 // testModules are the third-party modules that any test may use, over what its package may.
 var testModules = []string{
 	"go.uber.org/goleak", "pgregory.net/rapid", "github.com/gorilla/websocket",
-	"github.com/eclipse/paho.golang", "github.com/eclipse/paho.mqtt.golang",
+	"github.com/eclipse/paho.golang", "github.com/golang-jwt/jwt", "github.com/eclipse/paho.mqtt.golang",
 }
 
 func TestImportsFollowThePolicy(t *testing.T) {

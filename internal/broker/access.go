@@ -33,7 +33,7 @@ type opener[T any] struct {
 func (b *Broker) openAccess() error {
 	cfg := &b.cfg.Auth
 	authenticators := []opener[auth.Authenticator]{
-		{config.AuthPasswords, b.openPasswords},
+		{config.AuthJWT, b.openJWT}, {config.AuthPasswords, b.openPasswords}, {config.AuthHTTP, b.openHTTP},
 	}
 	for _, name := range cfg.Authenticators() {
 		for _, o := range authenticators {
@@ -47,11 +47,15 @@ func (b *Broker) openAccess() error {
 			b.access.steps = append(b.access.steps, auth.Step{Name: name, Authenticator: a})
 		}
 	}
+	if err := b.openSCRAM(&b.access); err != nil {
+		return fmt.Errorf("auth: scram_file: %w", err)
+	}
 	authorizers := []struct { // in the order in which they are asked
 		opener[auth.Authorizer]
 		set bool
 	}{
 		{opener[auth.Authorizer]{"acl_file", b.openACLFile}, cfg.ACLFile != ""},
+		{opener[auth.Authorizer]{"http_acl", b.openHTTPACL}, cfg.HTTPACL.URL != ""},
 	}
 	var sources []auth.Authorizer
 	for _, o := range authorizers {
@@ -98,6 +102,16 @@ func (b *Broker) watchFile(a *access, key, name string, read func() error) error
 		return err
 	}
 	a.reloads = append(a.reloads, again)
+	a.watch(name, func() { // before it is read: no change is missed in between
+		if err := again(); err == nil {
+			b.log.Info("file changed and was read again", "key", "auth."+key, "file", name)
+		}
+	})
+	return read()
+}
+
+// watch has changed called when a file has changed.
+func (a *access) watch(name string, changed func()) {
 	if a.watcher == nil {
 		a.watcher = filewatch.New(watchEvery)
 		a.closes = append(a.closes, func() error {
@@ -105,12 +119,7 @@ func (b *Broker) watchFile(a *access, key, name string, read func() error) error
 			return nil
 		})
 	}
-	a.watcher.Add(name, func() { // before it is read: no change is missed in between
-		if err := again(); err == nil {
-			b.log.Info("file changed and was read again", "key", "auth."+key, "file", name)
-		}
-	})
-	return read()
+	a.watcher.Add(name, changed)
 }
 
 // authenticatorOf decides who may connect at a listener.

@@ -89,3 +89,21 @@ func (b *Broker) watchCertificates(now time.Time) {
 		b.alarms.Activate(certificateAlarm+name, text, map[string]any{"listener": name, "days_left": days, "not_after": end})
 	}
 }
+
+// watchCertFiles has a listener's TLS files read again when they change, for the connections to come. Files that cannot
+// be used change nothing but raise an alarm, until there are some that can.
+func (b *Broker) watchCertFiles(s *listenerState) {
+	for _, file := range s.options.Files() {
+		b.access.watch(file, func() {
+			if !b.opened.Load() {
+				return
+			}
+			err := s.open.Reload()
+			b.alarms.Set("tls_files_unusable_"+s.name, err != nil,
+				fmt.Sprintf("what was read before stays in effect until this is mended: %v", err), map[string]any{"listener": s.name, "file": file})
+			if err == nil {
+				b.log.Info("file changed and was read again", "listener", s.name, "file", file)
+			}
+		})
+	}
+}

@@ -60,6 +60,7 @@ func (s *listenerState) tlsState(c net.Conn) *tls.ConnectionState {
 // Start opens all listeners, or none.
 func (b *Broker) Start() error {
 	for _, s := range b.listeners {
+		b.watchCertFiles(s)
 		l, err := listener.Listen(s.options)
 		if err != nil {
 			return errors.Join(err, b.closeListeners())

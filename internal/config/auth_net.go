@@ -57,6 +57,9 @@ func defaultHTTP() HTTP {
 
 func defaultJWT() JWT { return JWT{RefreshSeconds: 300, From: "password"} }
 
+// decided reports whether something says who may connect.
+func (a *Auth) decided() bool { return len(a.Authenticators()) > 0 || a.SCRAMFile != "" }
+
 // checkNet applies the rules between the keys of what is asked over the network.
 func (l *loader) checkNet() {
 	j := &l.cfg.Auth.JWT

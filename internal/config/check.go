@@ -155,7 +155,7 @@ func (l *loader) checkListener(name string, ln Listener) {
 // checkOpen refuses a listener that others than this machine reach and that nothing was decided about.
 func (l *loader) checkOpen(name string, ln Listener) {
 	if ln.Local() || ln.RequireClientCert || ln.AllowAnonymous != nil || l.cfg.Auth.AllowAnonymous != nil ||
-		len(l.cfg.Auth.Authenticators()) > 0 {
+		l.cfg.Auth.decided() {
 		return
 	}
 	l.failKey("listeners."+name+".bind", "%s is open to other machines and nothing says who may connect; "+

@@ -32,7 +32,7 @@ func (c *Config) AnonymousAllowed(ln Listener) bool {
 	case c.Auth.AllowAnonymous != nil:
 		return *c.Auth.AllowAnonymous
 	}
-	return len(c.Auth.Authenticators()) == 0 && (ln.Local() || ln.RequireClientCert)
+	return !c.Auth.decided() && ln.CertUsername == CertNone && (ln.Local() || ln.RequireClientCert)
 }
 
 // PacketLimit returns the largest packet that a listener takes, in bytes.
