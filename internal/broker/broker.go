@@ -79,6 +79,7 @@ type Broker struct {
 	countTo       message.Position // before it, what waits is to be counted
 	upkeep        upkeep
 	opened        atomic.Bool // listeners are open
+	rates         rates
 	restored      atomic.Bool // all readers of the log are known: it may be trimmed
 	keeper        keeper
 	grown         grown
@@ -150,6 +151,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers, RejectFull: cfg.Session.OnFull == config.Reject})
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
 	b.keepAlive = conn.NewKeepAlive()
+	b.rates.init(&cfg.Limits)
 	b.timers = newTimers(b.everySecond)
 	if err := b.openAccess(); err != nil {
 		return nil, errors.Join(err, b.Stop(b.ctx))

@@ -32,6 +32,11 @@ type connecting struct {
 // Connect implements conn.Handler.
 func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 	k.packet = p
+	if !k.broker.rates.admitConnect(time.Now()) {
+		k.broker.metrics.ConnectsRateLimited.Inc()
+		c.Refuse(mqtt.ConnectionRateExceeded, "too many clients connect at once")
+		return
+	}
 	if err := k.nameByCertificate(p); err != nil {
 		k.authenticated(auth.Identity{}, err)
 		return
@@ -309,6 +314,7 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 		c.attach(l)
 		c.permitted()
 		l.expireAccess()
+		l.rates = b.rates.enter(l)
 	}
 	c.mu.Unlock()
 	if !accepted {

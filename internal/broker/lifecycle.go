@@ -38,6 +38,7 @@ func (c *client) linked(ended func()) *link {
 func (b *Broker) disconnected(l *link) {
 	c := l.client
 	c.detach(l)
+	b.rates.leave(l)
 	b.connections.Add(-1)
 	b.metrics.Disconnects.Inc()
 	b.leave(c, l.will)

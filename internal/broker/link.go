@@ -34,6 +34,8 @@ type link struct {
 	will      *will         // nil: none, or discarded by DISCONNECT
 	packetID  uint16        // of the PUBLISH that is being handled
 	packetQoS mqtt.QoS
+	rates     []*rate  // that what the client publishes counts for; none: no limit
+	paid      bool     // the PUBLISH that is being handled, and is to be retried, has been counted
 	receipts  receipts // guarded by client.mu
 	expiry    timer    // of identity; guarded by client.mu
 	ended     func()   // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
@@ -42,8 +44,8 @@ type link struct {
 // busyRetry is how long to wait before the engine, which was busy, is asked again.
 const busyRetry = 5 * time.Millisecond
 
-// Publish implements conn.Port.
-func (l *link) Publish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
+// receivePublish handles a PUBLISH that is within the rates.
+func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 	c, cfg := l.client, &l.client.broker.cfg.MQTT
 	if int(p.QoS) > cfg.MaxQoS {
 		return conn.Done, mqtt.QoSNotSupported

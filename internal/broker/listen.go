@@ -24,11 +24,13 @@ type listenerState struct {
 	options       listener.Options
 	certName      clientcert.Source  // what of a client's certificate is its name; "": nothing
 	certClientID  bool               // and its client id too
+	rate          *rate              // of all its clients; nil: no limit
 	open          *listener.Listener // nil until Start
 }
 
 func (b *Broker) newListenerState(name string, ln config.Listener) *listenerState {
 	s := &listenerState{name: name, mount: ln.MountPoint, authenticator: b.authenticatorOf(ln)}
+	s.rate = newRate(b.cfg.Limits.Listener)
 	s.certName, s.certClientID = clientcert.Source(ln.CertUsername), ln.CertClientID
 	s.conn = conn.Options{
 		MaxPacketBytes:       uint32(b.cfg.PacketLimit(ln)),

@@ -225,8 +225,19 @@ type Metrics struct {
 	AllowAnonymous bool   `yaml:"allow_anonymous" doc:"serve metrics without credentials"`
 }
 
+// Rate is how much a client, or some together, may publish. Past it they are read more slowly.
+type Rate struct {
+	MessagesPerSecond int   `yaml:"messages_per_second" max:"1000000000" doc:"PUBLISH packets a second; 0: no limit"`
+	BytesPerSecond    int64 `yaml:"bytes_per_second" max:"1000000000000" doc:"bytes of topics and payloads a second; 0: no limit"`
+}
+
 // Limits are those of the whole broker.
 type Limits struct {
+	ConnectsPerSecond   int   `yaml:"connects_per_second" max:"10000000" doc:"CONNECT packets a second of all listeners, past which clients are refused; 0: no limit"`
+	Client              Rate  `yaml:"client"`
+	User                Rate  `yaml:"user"`
+	Listener            Rate  `yaml:"listener"`
+	Total               Rate  `yaml:"total"`
 	MaxConnections      int   `yaml:"max_connections" max:"100000000" doc:"connections at the same time; 0: no limit"`
 	MaxSessions         int   `yaml:"max_sessions" max:"100000000" doc:"sessions, connected or not; 0: no limit"`
 	MaxSubscriptions    int   `yaml:"max_subscriptions" max:"1000000000" doc:"subscriptions of all clients; 0: no limit"`

@@ -36,6 +36,8 @@ type Metrics struct {
 	SessionsEnded                            Counter
 	Acknowledged                             Counter // deliveries that subscribers completed
 	AuthenticationFailures, PublishesRefused Counter
+	ConnectsRateLimited                      Counter // CONNECT packets beyond limits.connects_per_second
+	PublishersSlowed                         Counter // pauses in reading of a client beyond its rate
 	AlarmsActivated, AlarmsDeactivated       Counter
 	ClockJumps                               Counter // of the machine's clock, either way
 
