@@ -66,7 +66,7 @@ internal/conn                < mqtt internal/message internal/metrics internal/s
 # The broker. Nothing below it reads the configuration.
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
-internal/config              < + gopkg.in/yaml.v3
+internal/config              < mqtt + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 api                          < mqtt internal/message internal/storage internal/broker + gopkg.in/yaml.v3
 internal/cli                 < mqtt api internal/admin internal/auth/password internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term

@@ -26,6 +26,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/internal/sys"
 )
 
@@ -44,6 +45,8 @@ type Broker struct {
 	engine        storage.Engine
 	retained      *retain.Store
 	router        *router.Router
+	streams       *stream.Streams
+	history       history
 	registry      *registry
 	groups        *groups
 	exclusive     exclusive
@@ -159,6 +162,9 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	for name, ln := range cfg.Listeners {
 		b.listeners[name] = b.newListenerState(name, ln)
 	}
+	if err := b.openStreams(); err != nil {
+		return nil, errors.Join(err, b.Stop(b.ctx))
+	}
 	b.countTo = b.logEnd()
 	b.counted.Store(b.engine.Health().LogBytes == 0)
 	if err := b.restore(); err != nil {
@@ -191,5 +197,8 @@ func (b *Broker) everySecond(now time.Time) {
 	limitMemory()
 	b.trim()
 	b.trimSessions(now)
+	if b.restored.Load() {
+		b.streams.Sweep()
+	}
 	b.publishSys(now)
 }

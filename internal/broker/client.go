@@ -57,13 +57,30 @@ type client struct {
 type subscription struct {
 	key     string        // the filter that the client knows
 	filter  string        // what is matched: without share and with the listener's mount point
-	entry   *router.Entry // nil: a shared subscription
+	entry   *router.Entry // nil: a shared subscription, or one to a stream
 	group   *group        // nil: not shared
 	member  *member       // of group
+	follows *follower     // of a stream; nil: none
+	replay  *list.Element // of its client's replays; nil: none
 	only    bool          // it is exclusive
 	whole   bool          // all that it matches is granted to its client
-	replay  *list.Element // of its client's replays; nil: none
-	changes int           // versions made since its past was last forgotten
+	changes int32         // versions made since its past was last forgotten
+}
+
+// topics are the filters of what the subscription may get.
+func (s *subscription) topics() []string {
+	if s.follows != nil {
+		return streamTopics(s.follows.stream, s.filter)
+	}
+	return []string{s.filter}
+}
+
+// matches reports whether a message of a topic may be for the subscription.
+func (s *subscription) matches(topic string) bool {
+	if s.follows != nil {
+		return s.follows.wants(topic)
+	}
+	return mqtt.MatchTopic(s.filter, topic)
 }
 
 // newest returns the version in force or about to be; nil: none.
@@ -76,8 +93,11 @@ func (s *subscription) newest() *session.Subscription {
 }
 
 func (s *subscription) versions() *session.Subscription {
-	if s.entry != nil {
+	switch {
+	case s.entry != nil:
 		return s.entry.Subscription()
+	case s.follows != nil:
+		return s.follows.sub.Load()
 	}
 	return s.member.sub.Load()
 }
@@ -96,9 +116,12 @@ func (s *subscription) past() *session.Subscription {
 }
 
 func (s *subscription) set(v *session.Subscription) {
-	if s.entry != nil {
+	switch {
+	case s.entry != nil:
 		s.entry.Set(v)
-	} else {
+	case s.follows != nil:
+		s.follows.sub.Store(v)
+	default:
 		s.member.sub.Store(v)
 	}
 }
@@ -164,8 +187,11 @@ func (c *client) detach(l *link) {
 	returned := c.session.TakeGroup(ofGroup)
 	unsent := c.session.Detach()
 	c.cursor.leave(c.broker.router.Begun())
+	c.followersLeave()
 	for _, d := range unsent {
 		switch {
+		case followed(d):
+			d.Group.(*follower).cursor.rewind(d.Position)
 		case ofGroup(d):
 			returned = append(returned, d)
 		case !d.Position.IsZero() && d.Position.Less(c.parkedTo):
@@ -349,6 +375,7 @@ func (c *client) wantMore(b *conn.Batch, room bool) {
 	if room && c.durable.Load() && !c.cursor.live && c.session.Room() >= c.broker.cfg.Session.QueueMemoryMessages/2 {
 		c.broker.router.CatchUp(c)
 	}
+	c.followersWantMore()
 	for g := range c.groups {
 		if g.waiting.Load() {
 			b.AtEnd(g)

@@ -5,8 +5,9 @@ import "github.com/barid-mqtt/barid/internal/message"
 // cursor is a reader's place in the log: everything before next was taken, or does not match. A live reader belongs to
 // the tail, and next then says only what it has taken last. Its owner's lock guards it.
 type cursor struct {
-	live bool
-	next message.Position
+	live  bool
+	moved bool // back, so that what is being read for it comes too early: that turn is over
+	next  message.Position
 }
 
 // place returns where the reader stands, if dispatch has begun with the blocks before begun: all of those but the last
@@ -29,13 +30,16 @@ func (c *cursor) leave(begun uint64) {
 // rewind moves the reader back to pos, if it is further.
 func (c *cursor) rewind(pos message.Position) {
 	if pos.Less(c.next) {
-		c.next = pos
+		c.next, c.moved = pos, true
 	}
 }
 
 // join makes the reader, which has read all before next, part of the tail, unless a block from next on was dispatched
 // already, which it has to read first.
 func (c *cursor) join(next message.Position, begun func() uint64) bool {
+	if c.moved {
+		return false
+	}
 	if c.next.Less(next) {
 		c.next = next
 	}

@@ -74,3 +74,13 @@ func TestCursorRewindsOnlyBack(t *testing.T) {
 		t.Errorf("stayed at %v", r.next)
 	}
 }
+
+// A turn reads the log from where the reader stood. If the reader is moved back meanwhile, since its connection ended with
+// something unsent, what the turn has read comes too early.
+func TestCursorThatWasMovedBackEndsItsTurn(t *testing.T) {
+	r := cursor{next: at(9, 0)}
+	r.rewind(at(4, 2))
+	if r.join(at(12, 0), func() uint64 { return 12 }) || r.live || r.next != at(4, 2) {
+		t.Errorf("it joined the tail at %v, past what it has not got", r.next)
+	}
+}

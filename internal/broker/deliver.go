@@ -160,6 +160,7 @@ func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscripti
 func (c *client) Lag() (from message.Position, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cursor.moved = false // a new turn
 	ok = c.link != nil && c.durable.Load() && !c.cursor.live && c.session.Room() > 0
 	return c.cursor.next, ok
 }
@@ -168,7 +169,7 @@ func (c *client) Lag() (from message.Position, ok bool) {
 func (c *client) Read(b *conn.Batch, blk storage.Block) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link == nil || c.cursor.live {
+	if c.link == nil || c.cursor.live || c.cursor.moved {
 		return false
 	}
 	match := c.matcher()
@@ -204,7 +205,7 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 	if c.subs.len() <= naiveMatches {
 		return func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
 			for _, s := range c.subs.all() {
-				if s.group == nil && mqtt.MatchTopic(s.filter, topic) {
+				if s.entry != nil && mqtt.MatchTopic(s.filter, topic) {
 					if v := s.versions().At(pos); v != nil {
 						dst = append(dst, v)
 					}
@@ -217,7 +218,7 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 	if x == nil {
 		x = index.New[*subscription]()
 		for _, s := range c.subs.all() {
-			if s.group == nil {
+			if s.entry != nil {
 				x.Add(s.filter, s)
 			}
 		}

@@ -24,6 +24,7 @@ type awake struct {
 	changed    map[string]struct{}         // keys of subs with a past, or about to end
 	groups     map[*group]int              // that it is a member of, and how often
 	accounts   map[string]*account         // with groups, by subscription: of those, and of some that it has left
+	followers  []*follower                 // its subscriptions to streams
 	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log
@@ -79,7 +80,7 @@ func (c *client) rouse() {
 func (c *client) doze() {
 	a := c.awake
 	if a == &dozing || a.link != nil || a.leaving != nil || c.dirty || c.ended ||
-		len(a.changed)+len(a.groups)+len(a.accounts)+a.replays.Len()+len(a.kept)+len(a.taken)+len(a.releases) > 0 ||
+		len(a.changed)+len(a.groups)+len(a.followers)+len(a.accounts)+a.replays.Len()+len(a.kept)+len(a.taken)+len(a.releases) > 0 ||
 		a.will != nil || a.releasing || !a.session.Idle() {
 		return
 	}

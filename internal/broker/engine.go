@@ -53,6 +53,8 @@ func (b *Broker) trim() {
 		}
 	}
 	b.groups.each(func(g *group) { consider(g.oldest(begun)) })
+	consider(b.streams.Oldest())
+	consider(b.history.floor(b))
 	floor := keep
 	for _, c := range b.registry.all() {
 		consider(c.oldest(begun))

@@ -165,6 +165,11 @@ func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 		s.Replays = append(s.Replays, state.Replay{Key: r.key, After: r.after})
 	}
 	ops = append(ops, state.PutSnapshot(c.owner(), s))
+	for _, f := range c.followers {
+		if f.begun {
+			ops = append(ops, f.cursorOp())
+		}
+	}
 	p = placed{client: c, next: s.Next}
 	queued, any := c.session.OldestQueued(message.Position{})
 	for _, m := range c.taken {
@@ -189,8 +194,11 @@ func (c *client) placeLocked(begun uint64) message.Position {
 func flightOf(f session.InFlight) state.Flight {
 	d := &f.Delivery
 	x := state.Flight{ID: f.PacketID, Released: f.Released, QoS: d.QoS, Retain: d.Retain, SubscriptionIDs: d.SubscriptionIDs, Position: d.Position}
-	if d.Position.IsZero() && !f.Released {
-		x.Body = d.Message
+	if d.Position.IsZero() || followed(*d) {
+		x.Position = message.Position{} // a stream may let go of it meanwhile
+		if !f.Released {
+			x.Body = d.Message
+		}
 	}
 	return x
 }
@@ -270,6 +278,9 @@ func (c *client) subscriptionOps(changes []change) (ops []storage.Op) {
 	end := c.broker.logEnd()
 	for _, ch := range changes {
 		ops = append(ops, c.subscriptionOp(ch.key, ch.sub, end))
+		if o := ch.offset; o != nil {
+			ops = append(ops, state.PutStreamCursor(c.owner(), ch.key, state.StreamCursor{Next: o.Place(end), Since: o.Since}))
+		}
 	}
 	return ops
 }
@@ -333,7 +344,7 @@ func (b *Broker) purge(c *client) {
 	o := c.owner()
 	b.work(func() {
 		var ops []storage.Op
-		for _, space := range [][]byte{state.Subscriptions, state.Snapshots, state.InboundIDs, state.Parked} {
+		for _, space := range [][]byte{state.Subscriptions, state.Snapshots, state.InboundIDs, state.Parked, state.StreamCursors} {
 			for kv, err := range b.engine.Scan(b.ctx, state.Of(space, o.ClientID, o.Incarnation)) {
 				if err != nil {
 					return

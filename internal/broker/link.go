@@ -107,11 +107,16 @@ func notKept(code mqtt.ReasonCode) bool {
 // isSys reports whether a topic belongs to the broker's own tree, which no client publishes to.
 func isSys(topic string) bool { return topic == "$SYS" || strings.HasPrefix(topic, "$SYS/") }
 
+// isRead reports whether a topic stands for a stream or a queue, which are read and not published to.
+func isRead(topic string) bool {
+	return strings.HasPrefix(topic, streamPrefix) || strings.HasPrefix(topic, queuePrefix)
+}
+
 // mayPublish judges the topic and asks for permission for where the message is to end up. Retry means that the answer
 // takes time.
 func (l *link) mayPublish(topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.Verdict) {
 	b := l.client.broker
-	if !b.validTopic(topic) {
+	if !b.validTopic(topic) || isRead(topic) {
 		return mqtt.TopicNameInvalid, conn.Done
 	}
 	topic = b.destination(topic)

@@ -36,7 +36,7 @@ func (c *client) mayReceive(topic string) bool {
 	}
 	// Another subscription is not granted as a whole; one that is may be the reason for this delivery.
 	for _, s := range c.subs.all() {
-		if s.whole && mqtt.MatchTopic(s.filter, topic) {
+		if s.whole && s.matches(topic) {
 			return true
 		}
 	}
@@ -52,9 +52,13 @@ func (c *client) judgeSubscriptions() bool {
 		if v == nil {
 			continue
 		}
-		a := auth.Access{Action: auth.Subscribe, Topic: s.filter, QoS: v.QoS}
-		if d, _ := c.broker.permissions.Check(c.link.identity, a); d != auth.Unknown {
-			s.whole = d == auth.Allow
+		whole, known := true, true
+		for _, topic := range s.topics() {
+			d, _ := c.broker.permissions.Check(c.link.identity, subscribing(topic, v.QoS))
+			whole, known = whole && d == auth.Allow, known && d != auth.Unknown
+		}
+		if known {
+			s.whole = whole
 		} // otherwise who granted it, or did not, has not been asked again
 		all = all && s.whole
 	}
@@ -71,8 +75,12 @@ func (k *connecting) permit(c *client, next func()) {
 	var unknown []auth.Access
 	c.mu.Lock()
 	for _, s := range c.subs.all() {
-		if v := s.newest(); v != nil {
-			a := auth.Access{Action: auth.Subscribe, Topic: s.filter, QoS: v.QoS}
+		v := s.newest()
+		if v == nil {
+			continue
+		}
+		for _, topic := range s.topics() {
+			a := subscribing(topic, v.QoS)
 			if d, _ := p.Check(id, a); d == auth.Unknown {
 				unknown = append(unknown, a)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -37,6 +39,7 @@ type restorer struct {
 	clients map[state.Owner]*client
 	places  map[groupKey]message.Position // where groups read on
 	members []func()                      // to join them
+	cursors map[state.Owner]map[string]state.StreamCursor
 }
 
 // restore brings back sessions, subscriptions, retained and delayed messages and groups. What was connected at the end
@@ -47,7 +50,7 @@ func (b *Broker) restore() error {
 		return nil
 	}
 	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]message.Position)}
-	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.subscriptions, r.groups, r.given, r.delayed} {
+	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.streamCursors, r.subscriptions, r.groups, r.given, r.delayed} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -201,6 +204,11 @@ func (r *restorer) subscriptions() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		sub := &subscription{key: s.Key, filter: s.Filter, only: s.Exclusive}
+		given := s.Key[strings.IndexByte(s.Key, 0)+1:]
+		if strings.HasPrefix(given, streamPrefix) {
+			r.follow(c, s, sub, given, versions)
+			return nil
+		}
 		c.subs.put(sub)
 		if versions.Ended || versions.Prev != nil {
 			c.note(s.Key)
@@ -434,4 +442,39 @@ func (b *Broker) flight(f *state.Flight, blk *storage.Block) (session.InFlight, 
 	m, err := b.body(context.WithoutCancel(b.ctx), f.Position) // the log has forgotten it: it may have been parked
 	x.Delivery.Message = m
 	return x, err
+}
+
+// streamCursors reads where sessions read streams.
+func (r *restorer) streamCursors() error {
+	r.cursors = make(map[state.Owner]map[string]state.StreamCursor)
+	return r.scan(state.StreamCursors, func(kv storage.KV) error {
+		o, key, cursor, err := state.DecodeStreamCursor(kv)
+		if err != nil || r.clients[o] == nil {
+			return err
+		}
+		if r.cursors[o] == nil {
+			r.cursors[o] = make(map[string]state.StreamCursor)
+		}
+		r.cursors[o][key] = cursor
+		return nil
+	})
+}
+
+// follow restores a subscription to a stream. It is forgotten if it is over, or the stream is not declared any more. The
+// caller holds c.mu.
+func (r *restorer) follow(c *client, s *state.Subscription, sub *subscription, given string, versions *session.Subscription) {
+	name, _, _ := strings.Cut(given[len(streamPrefix):], "/")
+	st := r.b.streams.Get(name)
+	place, kept := r.cursors[c.owner()][s.Key]
+	if versions.Ended || st == nil || !kept {
+		if st == nil {
+			r.b.log.Warn("subscription to a stream that is not declared any more: it is forgotten", "client", c.id, "stream", name)
+		}
+		r.b.submitOps([]storage.Op{state.DeleteSubscription(c.owner(), s.Key), state.DeleteStreamCursor(c.owner(), s.Key)})
+		return
+	}
+	c.subs.put(sub)
+	r.b.subscriptions.Add(1)
+	sub.follows = c.newFollower(st, s.Key, s.Filter, versions)
+	sub.follows.start(&stream.Offset{Since: place.Since, Position: place.Next}, place.Next)
 }

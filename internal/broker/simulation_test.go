@@ -112,11 +112,11 @@ func checkGroup(t *testing.T, subs []*simSubscriber, messages int) {
 	}
 }
 
-func newSimulation(t *testing.T, seed uint64) *simulation {
+func newSimulation(t *testing.T, seed uint64, more ...string) *simulation {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	sets := []string{fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(20)), fmt.Sprintf("session.queue_memory_messages=%d", 2+rng.IntN(50)),
 		fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(30))}
-	return &simulation{seed: seed, world: newWorld(t, sets...), t: t, messages: 150, stop: make(chan struct{})}
+	return &simulation{seed: seed, world: newWorld(t, append(sets, more...)...), t: t, messages: 150, stop: make(chan struct{})}
 }
 
 // subscribers makes four subscribers of filter.

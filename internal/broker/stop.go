@@ -45,6 +45,9 @@ func (b *Broker) Stop(ctx context.Context) error {
 	b.timers.close()
 	b.stopKeeper()
 	b.keepAlive.Stop()
+	if b.streams != nil {
+		b.streams.Close()
+	}
 	err = errors.Join(err, b.engine.Close())
 	err = errors.Join(err, wait(ctx, &b.tasks, "tasks")) // now that nobody is left who could ask for one
 	err = errors.Join(err, b.access.close())

@@ -11,6 +11,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -19,7 +20,8 @@ type change struct {
 	key      string
 	sub      *subscription
 	version  *session.Subscription
-	retained bool // send retained messages
+	retained bool           // send retained messages
+	offset   *stream.Offset // where to read a stream; nil: where it stands, or not of a stream
 }
 
 // Subscribe implements conn.Port: the connection waits until the subscriptions are committed.
@@ -43,11 +45,23 @@ func (l *link) unknown(f mqtt.FilterOptions) bool {
 }
 
 func (l *link) maySubscribe(f parsedFilter, qos mqtt.QoS) auth.Decision {
-	return l.grants.Check(l.client.broker.permissions, l.identity, subscribing(f, qos))
+	answer := auth.Allow
+	for _, topic := range f.topics() {
+		switch d := l.grants.Check(l.client.broker.permissions, l.identity, subscribing(topic, qos)); d {
+		case auth.Allow:
+		case auth.Unknown, auth.Partly:
+			if answer != auth.Unknown {
+				answer = d
+			}
+		default:
+			return d
+		}
+	}
+	return answer
 }
 
-func subscribing(f parsedFilter, qos mqtt.QoS) auth.Access {
-	return auth.Access{Action: auth.Subscribe, Topic: f.filter, QoS: qos}
+func subscribing(topic string, qos mqtt.QoS) auth.Access {
+	return auth.Access{Action: auth.Subscribe, Topic: topic, QoS: qos}
 }
 
 // ask has the authoriser find out about all filters of a SUBSCRIBE, which is then handled.
@@ -57,7 +71,9 @@ func (l *link) ask(p *mqtt.Subscribe) {
 	b.beside(func() {
 		for _, f := range p.Filters {
 			if parsed, _, code := l.parseFilter(f.Filter); !code.Failed() {
-				b.permissions.Ask(b.ctx, l.identity, subscribing(parsed, f.QoS))
+				for _, topic := range parsed.topics() {
+					b.permissions.Ask(b.ctx, l.identity, subscribing(topic, f.QoS))
+				}
 			}
 		}
 		l.conn.ResumeWith(func(*conn.Batch) {
@@ -75,7 +91,7 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 	c.mu.Lock()
 	for i, f := range p.Filters {
 		var ch change
-		if ch, codes[i] = c.subscribe(l, f, p.SubscriptionID); !codes[i].Failed() {
+		if ch, codes[i] = c.subscribe(l, f, p); !codes[i].Failed() {
 			changes = append(changes, ch)
 		}
 	}
@@ -152,11 +168,28 @@ func (c *client) inForce(ch *change, pos message.Position) {
 			ch.version.Prev = nil // nobody reads the past of a session without one
 		}
 		ch.sub.set(ch.version)
+		if f := ch.sub.follows; f != nil && !ch.version.Ended {
+			f.start(ch.offset, pos)
+		}
 	}
 }
 
+// offsetOf reads the user property that says where to begin reading a stream; nil: there is none.
+func offsetOf(u mqtt.UserProperties) (*stream.Offset, mqtt.ReasonCode) {
+	for key, value := range u.All() {
+		if key == "stream-offset" {
+			o, err := stream.ParseOffset(value)
+			if err != nil {
+				return nil, mqtt.ImplementationSpecificError
+			}
+			return &o, mqtt.Success
+		}
+	}
+	return nil, mqtt.Success
+}
+
 // subscribe enters one subscription, pending, into the session and the index. The caller holds c.mu.
-func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change, code mqtt.ReasonCode) {
+func (c *client) subscribe(l *link, f mqtt.FilterOptions, p *mqtt.Subscribe) (ch change, code mqtt.ReasonCode) {
 	parsed, share, code := l.parseFilter(f.Filter)
 	if code.Failed() {
 		return ch, code
@@ -166,6 +199,11 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 	if granted != auth.Allow && granted != auth.Partly {
 		return ch, mqtt.NotAuthorized
 	}
+	if parsed.stream != nil {
+		if ch.offset, code = offsetOf(p.User); code.Failed() {
+			return ch, code
+		}
+	}
 	f.QoS = min(f.QoS, mqtt.QoS(b.cfg.MQTT.MaxQoS))
 	key := parsed.key
 	sub := c.subs.get(key)
@@ -174,7 +212,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		return ch, code
 	}
 	f.Filter = parsed.filter
-	version := session.NewSubscription(f, id, sub.past())
+	version := session.NewSubscription(f, p.SubscriptionID, sub.past())
 	if sub != nil {
 		sub.set(version)
 		sub.changes++
@@ -183,15 +221,26 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, id uint32) (ch change,
 		sub = &subscription{key: key, filter: parsed.filter, only: parsed.exclusive}
 		c.subs.put(sub)
 		c.lookup = nil
-		c.enter(key, sub, version, share)
+		if parsed.stream != nil {
+			sub.follows = c.newFollower(parsed.stream, key, parsed.filter, version)
+		} else {
+			c.enter(key, sub, version, share)
+		}
 	}
 	sub.whole = granted == auth.Allow
 	l.receipts.all = l.receipts.all && sub.whole
+	ch.key, ch.sub, ch.version = key, sub, version
+	if sub.follows != nil {
+		if isNew && ch.offset == nil {
+			ch.offset = &stream.Offset{Latest: true}
+		}
+		return ch, mqtt.ReasonCode(f.QoS)
+	}
 	if sub.group != nil {
 		sub.group.refresh()
 	}
-	retained := share == "" && b.cfg.MQTT.RetainAvailable && (f.RetainHandling == mqtt.SendRetained || f.RetainHandling == mqtt.SendRetainedIfNew && isNew)
-	return change{key: key, sub: sub, version: version, retained: retained}, mqtt.ReasonCode(f.QoS)
+	ch.retained = share == "" && b.cfg.MQTT.RetainAvailable && (f.RetainHandling == mqtt.SendRetained || f.RetainHandling == mqtt.SendRetainedIfNew && isNew)
+	return ch, mqtt.ReasonCode(f.QoS)
 }
 
 // maxChanges is how many versions a subscription has at most that some reader of the log still needs.
@@ -319,6 +368,9 @@ func (c *client) prune() {
 			continue // not committed yet
 		}
 		pruned := v.Prune(place)
+		if sub.follows != nil { // its past is nobody's
+			pruned = v.Prune(message.MaxPosition)
+		}
 		if v.Ended && sub.group != nil {
 			pruned = nil // a group has its own place in the log
 		}
@@ -351,8 +403,18 @@ func (c *client) forget(key string, sub *subscription) {
 	if c.lookup != nil {
 		c.lookup = nil
 	}
+	if sub.follows != nil {
+		sub.follows.close()
+	}
 	if c.broker.keeps && c.durable.Load() && !c.ended {
-		c.submitSnapshot(state.DeleteSubscription(c.owner(), key)) // which a restart from an older place would need
+		gone := []storage.Op{state.DeleteSubscription(c.owner(), key)}
+		if sub.follows != nil {
+			gone = append(gone, state.DeleteStreamCursor(c.owner(), key))
+		}
+		c.submitSnapshot(gone...) // which a restart from an older place would need
+	}
+	if sub.follows != nil {
+		return
 	}
 	if sub.group != nil {
 		c.leaveGroup(sub)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/barid-mqtt/barid/mqtt"
 )
 
 const defaultPath = "/mqtt"
@@ -98,9 +100,7 @@ func (l *loader) check() {
 	l.checkHostPort("metrics.bind", l.cfg.Metrics.Bind)
 	l.checkBinds(names)
 	for _, name := range slices.Sorted(maps.Keys(l.cfg.Streams)) {
-		if len(l.cfg.Streams[name].Filters) == 0 {
-			l.failKey("streams."+name, "needs filters")
-		}
+		l.checkStream("streams."+name, l.cfg.Streams[name])
 	}
 	if l.cfg.DataDir == "" {
 		l.failKey("data_dir", "is empty; name a directory")
@@ -125,6 +125,24 @@ func word(set bool) string {
 		return "true"
 	}
 	return ""
+}
+
+func (l *loader) checkStream(key string, s Stream) {
+	if len(s.Filters) == 0 {
+		l.failKey(key, "needs filters")
+	}
+	for i, filter := range s.Filters {
+		f, err := mqtt.ParseTopicFilter(filter)
+		_, shared := f.Group()
+		switch {
+		case err != nil:
+			l.failKey(key+".filters", "%v", err)
+		case shared, strings.HasPrefix(filter, "$stream/"), strings.HasPrefix(filter, "$queue/"), strings.HasPrefix(filter, "$exclusive/"), strings.HasPrefix(filter, "$delayed/"):
+			l.failKey(key+".filters", "%q is for subscribing or publishing; a stream's filters are those of plain topics", filter)
+		case slices.Contains(s.Filters[:i], filter):
+			l.failKey(key+".filters", "%q is there twice", filter)
+		}
+	}
 }
 
 func (l *loader) checkListener(name string, ln Listener) {

@@ -201,14 +201,14 @@ type Session struct {
 // Storage are the limits of the log.
 type Storage struct {
 	MaxBytes    int64 `yaml:"max_bytes" doc:"size of all stored messages, past which new ones are refused; 0: no limit"`
-	KeepSeconds int64 `yaml:"keep_seconds" doc:"keep delivered messages for so long; 0: not at all"`
+	KeepSeconds int64 `yaml:"keep_seconds" max:"1000000000" doc:"keep delivered messages for so long; 0: not at all"`
 	KeepBytes   int64 `yaml:"keep_bytes" doc:"keep so many bytes of delivered messages; 0: none"`
 }
 
 // Stream is a named history of the messages that its filters match.
 type Stream struct {
 	Filters     []string `yaml:"filters" doc:"topic filters"`
-	KeepSeconds int64    `yaml:"keep_seconds" doc:"age of the oldest message; 0: no limit"`
+	KeepSeconds int64    `yaml:"keep_seconds" max:"1000000000" doc:"age of the oldest message; 0: no limit"`
 	KeepBytes   int64    `yaml:"keep_bytes" doc:"size; 0: no limit"`
 	LastValue   bool     `yaml:"last_value" doc:"keep only the last message of each topic"`
 }

@@ -54,9 +54,6 @@ func (c *Config) NotYet() []string {
 	}{
 		{"metrics", c.Metrics, d.Metrics},
 		{"limits.memory_max_bytes", c.Limits.MemoryMaxBytes, d.Limits.MemoryMaxBytes},
-		{"storage.keep_seconds", c.Storage.KeepSeconds, d.Storage.KeepSeconds},
-		{"storage.keep_bytes", c.Storage.KeepBytes, d.Storage.KeepBytes},
-		{"streams", len(c.Streams), len(d.Streams)},
 	} {
 		if k.set != k.none {
 			keys = append(keys, k.key)

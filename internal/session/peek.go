@@ -8,15 +8,25 @@ import (
 
 // OldestQueued returns the earliest place in the log, not before floor, of what waits in the queue; ok is false if
 // nothing there is from so far in the log. Whoever trims the log must not pass that place, since Detach sends the session
-// back to it.
+// back to it. What a group or a stream gave does not count.
 func (s *Session) OldestQueued(floor message.Position) (oldest message.Position, ok bool) {
 	for i := range s.q.n {
 		pos := s.q.at(i).Position
-		if pos.IsZero() || pos.Less(floor) {
+		if pos.IsZero() || pos.Less(floor) || s.q.at(i).Group != nil {
 			continue
 		}
 		if !ok || pos.Less(oldest) {
 			oldest, ok = pos, true
+		}
+	}
+	return oldest, ok
+}
+
+// OldestOf is the same for what a group, or a stream's follower, gave.
+func (s *Session) OldestOf(group any) (oldest message.Position, ok bool) {
+	for i := range s.q.n {
+		if d := s.q.at(i); d.Group == group && (!ok || d.Position.Less(oldest)) {
+			oldest, ok = d.Position, true
 		}
 	}
 	return oldest, ok

@@ -32,7 +32,7 @@ type Delivery struct {
 	Retain          bool     // the RETAIN flag to send
 	SubscriptionIDs []uint32
 	Position        message.Position // where it stands in the log; zero: not from the log
-	Group           any              // the shared group that assigned it; nil: none
+	Group           any              // the shared group that assigned it, or the follower that read it from a stream; nil: none
 }
 
 // Inbound is what to do with a PUBLISH packet that arrived.

@@ -89,7 +89,7 @@ func (s *Streams) choose(q Query) *Stream {
 // history answers from a stream.
 func (st *Stream) history(ctx context.Context, q Query, p *pager) (*Page, error) {
 	if st.Config().LastValue { // so that a topic has one message
-		if err := st.flush(ctx); err != nil {
+		if err := st.Flush(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -150,6 +150,12 @@ func (st *Stream) Locate(ctx context.Context, t time.Time) (message.Position, er
 	return st.s.locate(ctx, next, t)
 }
 
+// Locate returns the place of the first message in the log that was published at a time or later, or, if there is none,
+// the log's end.
+func (s *Streams) Locate(ctx context.Context, t time.Time) (message.Position, error) {
+	return s.locate(ctx, s.o.Engine.Health().First, t)
+}
+
 // lookBack is how many blocks before the one that was found are looked at as well: publishers commit out of the order
 // of their times by fractions of a second.
 const lookBack = 8

@@ -140,7 +140,7 @@ func (r *rig) trim() {
 
 func (r *rig) flush(name string) {
 	r.t.Helper()
-	if err := r.streams.Get(name).flush(context.Background()); err != nil {
+	if err := r.streams.Get(name).Flush(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
 }

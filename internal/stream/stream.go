@@ -205,7 +205,7 @@ func (st *Stream) enter(c Config) {
 // end takes the stream from the router.
 func (st *Stream) end() {
 	st.mu.Lock()
-	st.ended, st.pending = true, nil
+	st.ended, st.pending, st.pendingBytes = true, nil, 0
 	filters := st.cfg.Filters
 	st.mu.Unlock()
 	for i, e := range st.entries {
@@ -213,6 +213,9 @@ func (st *Stream) end() {
 	}
 	st.entries = nil
 	st.flushing <- struct{}{} // what was being written is
+	st.mu.Lock()
+	st.chunks = nil
+	st.mu.Unlock()
 	<-st.flushing
 }
 
@@ -234,14 +237,14 @@ func (st *Stream) restart(ctx context.Context) error {
 func (st *Stream) finish(ctx context.Context) error {
 	end := st.s.o.Engine.Health().Next
 	for {
-		if err := st.flush(ctx); err != nil {
+		if err := st.Flush(ctx); err != nil {
 			return err
 		}
 		st.mu.Lock()
 		from, live := st.next, st.live
 		st.mu.Unlock()
 		if live || !from.Less(end) {
-			return st.flush(ctx)
+			return st.Flush(ctx)
 		}
 		blocks, _, err := st.s.o.Engine.Read(ctx, 0, from, 1<<20)
 		var trimmed *storage.TrimmedError
@@ -251,7 +254,7 @@ func (st *Stream) finish(ctx context.Context) error {
 		case err != nil:
 			return err
 		case len(blocks) == 0:
-			return st.flush(ctx)
+			return st.Flush(ctx)
 		}
 		for _, blk := range blocks {
 			if !st.Read(nil, blk) {

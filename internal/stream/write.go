@@ -47,7 +47,7 @@ func (st *Stream) work(ctx context.Context) error {
 		}
 	}
 	if due {
-		if err := st.flush(ctx); err != nil {
+		if err := st.Flush(ctx); err != nil {
 			return err
 		}
 	}
@@ -77,8 +77,8 @@ func (st *Stream) holdsTooMuch(ctx context.Context) (bool, error) {
 	return size >= limit, err
 }
 
-// flush takes what is pending into the store.
-func (st *Stream) flush(ctx context.Context) error {
+// Flush takes what is pending into the store.
+func (st *Stream) Flush(ctx context.Context) error {
 	st.flushing <- struct{}{}
 	defer func() { <-st.flushing }()
 	st.mu.Lock()
