@@ -307,7 +307,9 @@ func (p *pass) shelve(e *errand, next message.Position) map[parkedPlace]bool {
 	}
 	copies := make(map[message.Position]uint8) // of a message that are queued
 	for d := range c.session.QueuedDeliveries() {
-		copies[d.Position]++
+		if d.Group == nil { // what a stream gave is in the stream
+			copies[d.Position]++
+		}
 	}
 	last := make(map[message.Position]uint8) // ordinals: those queued are the last ones
 	for i := range e.passed {
@@ -315,7 +317,7 @@ func (p *pass) shelve(e *errand, next message.Position) map[parkedPlace]bool {
 	}
 	queued := make(map[parkedPlace]bool)
 	for d := range c.session.QueuedDeliveries() {
-		if d.Position.IsZero() || d.Position.Less(c.parkedTo) || !d.Position.Less(next) {
+		if d.Group != nil || d.Position.IsZero() || d.Position.Less(c.parkedTo) || !d.Position.Less(next) {
 			continue
 		}
 		r := passedRecord{pos: d.Position, ordinal: last[d.Position] + 1 - copies[d.Position], bytes: messageBytes(d.Message)}
@@ -333,7 +335,7 @@ func (p *pass) keepBodies(c *client) error {
 	asleep := c.asleep
 	if asleep == nil {
 		for f := range c.session.InFlightDeliveries() {
-			if pos := f.Delivery.Position; !pos.IsZero() && !f.Released {
+			if pos := f.Delivery.Position; !pos.IsZero() && !f.Released && f.Delivery.Group == nil {
 				p.ops = append(p.ops, state.PutBody(pos, f.Delivery.Message))
 			}
 		}

@@ -201,8 +201,8 @@ type Session struct {
 // Storage are the limits of the log.
 type Storage struct {
 	MaxBytes    int64 `yaml:"max_bytes" doc:"size of all stored messages, past which new ones are refused; 0: no limit"`
-	KeepSeconds int64 `yaml:"keep_seconds" max:"1000000000" doc:"keep delivered messages for so long; 0: not at all"`
-	KeepBytes   int64 `yaml:"keep_bytes" doc:"keep so many bytes of delivered messages; 0: none"`
+	KeepSeconds int64 `yaml:"keep_seconds" max:"1000000000" doc:"keep delivered messages in the log for so long; 0: not at all, unless keep_bytes is set"`
+	KeepBytes   int64 `yaml:"keep_bytes" doc:"keep so many bytes of them; 0: none, unless keep_seconds is set"`
 }
 
 // Stream is a named history of the messages that its filters match.

@@ -203,16 +203,20 @@ func (x *machine) Check(t *rapid.T) {
 	equal(t, "QueuedBytes", x.s.QueuedBytes(), x.queueBytes())
 	equal(t, "Attached", x.s.Attached(), x.m.attached)
 	equal(t, "InboundPaused", x.s.InboundPaused(), x.m.paused())
-	oldest, any := x.s.OldestQueued(message.Position{})
-	wantOldest := message.MaxPosition
+	wantOldest := map[any]message.Position{} // by group; nil is none
 	for _, d := range x.m.queue {
-		if d.Position.Less(wantOldest) {
-			wantOldest = d.Position
+		if old, ok := wantOldest[d.Group]; !ok || d.Position.Less(old) {
+			wantOldest[d.Group] = d.Position
 		}
 	}
-	if equal(t, "OldestQueued", any, len(x.m.queue) > 0); any {
-		equal(t, "OldestQueued", oldest, wantOldest)
+	for group, want := range wantOldest {
+		oldest, ok := x.s.OldestOf(group)
+		equal(t, "OldestOf", oldest, want)
+		equal(t, "OldestOf", ok, true)
 	}
+	oldest, ok := x.s.OldestQueued(message.Position{})
+	equal(t, "OldestQueued", oldest, wantOldest[nil])
+	equal(t, "OldestQueued", ok, !wantOldest[nil].IsZero())
 	states := map[uint16]InboundState{}
 	for id, e := range x.m.in {
 		states[id] = e.state
