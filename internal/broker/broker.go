@@ -58,6 +58,7 @@ type Broker struct {
 	flusher       *conn.Flusher
 	loops         *conn.Loops // set by Start; nil: connections have a goroutine each
 	keepAlive     *conn.KeepAlive
+	memory        *conn.Memory // nil: no limit
 	timers        *timers
 	entries       entryPool
 	listeners     map[string]*listenerState
@@ -92,6 +93,7 @@ type Broker struct {
 	subscriptions atomic.Int64
 	delayed       delayed
 	sys           sysTopics // owned by the timers' goroutine
+	fullFor       int       // seconds for which the memory has been full; owned by the timers' goroutine
 	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
 
 	mu      sync.Mutex // guards what follows
@@ -155,6 +157,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
 	b.keepAlive = conn.NewKeepAlive()
 	b.rates.init(&cfg.Limits)
+	b.memory = conn.NewMemory(cfg.Limits.MemoryMaxBytes)
 	b.timers = newTimers(b.everySecond)
 	if err := b.openAccess(); err != nil {
 		return nil, errors.Join(err, b.Stop(b.ctx))
@@ -200,5 +203,6 @@ func (b *Broker) everySecond(now time.Time) {
 	if b.restored.Load() {
 		b.streams.Sweep()
 	}
+	b.relieve()
 	b.publishSys(now)
 }

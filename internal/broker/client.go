@@ -186,6 +186,7 @@ func (c *client) detach(l *link) {
 	c.returnAccounts(func(a *account) bool { return !c.durable.Load() || a.group.hasOnline() })
 	returned := c.session.TakeGroup(ofGroup)
 	unsent := c.session.Detach()
+	c.broker.memory.Note(&c.noted, 0)
 	c.cursor.leave(c.broker.router.Begun())
 	c.followersLeave()
 	for _, d := range unsent {
@@ -294,6 +295,7 @@ func (c *client) pump(b *conn.Batch) {
 	}
 	w.End()
 	c.noteGrowth()
+	c.noteMemory()
 	room := c.session.Room() > 0
 	c.ready.Store(room)
 	c.room.Store(c.session.Assignable())
@@ -307,12 +309,19 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 		w.Pubrel(s.PacketID, mqtt.Success)
 	case session.Dropped:
 		c.broker.metrics.Drop(s.Reason, 1)
+		s.Delivery.Message.Release()
 	case session.SendPublish:
 		if !c.mayReceive(s.Delivery.Message.Topic) {
 			c.discard(s.PacketID, &s.Delivery, message.DropNotAuthorized)
+			if s.PacketID == 0 {
+				s.Delivery.Message.Release()
+			}
 			return
 		}
 		c.write(w, &s.Delivery, s.PacketID, s.Dup || c.repeats(&s.Delivery))
+		if s.PacketID == 0 {
+			s.Delivery.Message.Release()
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ func (c *client) keep(d session.Delivery) bool {
 		return false
 	}
 	c.rouse()
+	d.Message.Keep()
 	c.kept = append(c.kept, d)
 	c.keptLen += int64(len(d.Message.Topic) + len(d.Message.Payload) + len(d.Message.Properties))
 	return true
@@ -75,7 +76,7 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 	if c.replays.Len() == 0 && c.pass(b, &d) {
 		return
 	}
-	if c.session.Enqueue(d) != message.NotDropped {
+	if c.holdsTooMuch() || c.session.Enqueue(d) != message.NotDropped {
 		reason := message.DropQueueFull
 		if d.QoS == mqtt.AtMostOnce {
 			reason = message.DropSlowConsumer
@@ -100,6 +101,7 @@ func (c *client) pass(b *conn.Batch, d *session.Delivery) bool {
 	if ok {
 		c.write(w, d, id, c.repeats(d))
 		c.load.Store(int32(c.session.InFlight()))
+		c.noteMemory()
 	}
 	return ok
 }
@@ -136,7 +138,7 @@ func (c *client) Tail(b *conn.Batch, r router.Record, subs []*session.Subscripti
 // take queues a record's copies and moves the cursor past it. Without room for them the cursor stops there, and take
 // returns false. The caller holds c.mu.
 func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscription) bool {
-	if c.session.Room() < len(subs) && c.session.Queued() > 0 {
+	if (c.session.Room() < len(subs) || c.holdsTooMuch()) && c.session.Queued() > 0 {
 		c.cursor.stop(r.Position)
 		return false
 	}

@@ -29,6 +29,7 @@ type awake struct {
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log
 	keptLen    int64                       // bytes of it
+	noted      int64                       // bytes of session that the broker's memory knows of
 	paused     bool                        // the link waits for acknowledgements of its own messages
 	will       *will                       // waits for its delay
 	willDue    time.Time                   // of a will that was restored
@@ -71,7 +72,9 @@ func (c *client) rouse() {
 		InFlightMax:    cfg.Session.InFlightMax,
 		QueueMax:       cfg.Session.QueueMemoryMessages,
 		QueueMaxBytes:  queueBytes,
-		GroupIDs:       c.broker.groupIDs(c.durable.Load()),
+
+		InFlightMaxBytes: queueBytes,
+		GroupIDs:         c.broker.groupIDs(c.durable.Load()),
 	})}
 	_ = c.session.Restore(c.lastID, nil) // without deliveries nothing is wrong with them
 }

@@ -116,6 +116,7 @@ func (g *group) Durable() bool { return g.durable.Load() }
 // Deliver implements router.Subscriber: it gives a message that did not go through the log to a member with room in its
 // queue.
 func (g *group) Deliver(b *conn.Batch, m *message.Message, _ []*session.Subscription) {
+	m.Keep() // members may give it back
 	key := share.Key{ClientID: m.ClientID, Topic: m.Topic}
 	reason := message.DropQueueFull
 	if m.QoS == mqtt.AtMostOnce {

@@ -47,7 +47,7 @@ func (b *Broker) Inject(ctx context.Context, o Outgoing) (id string, code mqtt.R
 	}
 	now := time.Now()
 	m := &message.Message{Topic: o.Topic, QoS: o.QoS, Retain: o.Retain, PublishedAt: now, ClientID: o.ClientID, Username: o.Username}
-	fill(m, o.Payload, &o.Properties, b.clock.At(now))
+	fill(m, nil, o.Payload, &o.Properties, b.clock.At(now))
 	code, err = b.inject(ctx, m)
 	return messageID(now), code, err
 }

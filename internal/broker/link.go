@@ -32,6 +32,8 @@ type link struct {
 	grants    auth.Cache    // of publishing and subscribing
 	exchange  auth.Exchange // of enhanced authentication; nil: none
 	will      *will         // nil: none, or discarded by DISCONNECT
+	slowed    bool          // it was paused for the PUBLISH that is being handled
+	topic     string        // of the last PUBLISH
 	packetID  uint16        // of the PUBLISH that is being handled
 	packetQoS mqtt.QoS
 	rates     []*rate  // that what the client publishes counts for; none: no limit
@@ -53,7 +55,10 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 	if p.Retain && !cfg.RetainAvailable {
 		return conn.Done, mqtt.RetainNotSupported
 	}
-	topic := l.mount + string(p.Topic)
+	if l.pause() {
+		return conn.Retry, nil
+	}
+	topic := l.topicOf(p.Topic)
 	code, verdict := l.mayPublish(topic, p)
 	if verdict == conn.Retry {
 		return verdict, nil
@@ -76,7 +81,9 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 		return conn.Done, l.refuse(b, p, code)
 	}
 	l.packetID, l.packetQoS = p.PacketID, p.QoS
-	code, waits, err := c.broker.publish(b, l.message(b.Now, topic, p), publisher{
+	m := l.message(b.Now, topic, p)
+	defer m.Release()
+	code, waits, err := c.broker.publish(b, m, publisher{
 		packetID: p.PacketID, keepID: p.QoS == mqtt.ExactlyOnce && c.durable.Load(), waiter: l,
 		ops: l.inboundOps(p.QoS, p.PacketID)})
 	if err == storage.ErrBusy {
@@ -241,32 +248,6 @@ func (l *link) committed(qos mqtt.QoS, id uint16, ticket conn.Ticket, code mqtt.
 	}
 }
 
-// message makes the message of a PUBLISH, with one copy of its bytes.
-func (l *link) message(now time.Time, topic string, p *mqtt.Publish) *message.Message {
-	m := &message.Message{
-		Topic: topic, QoS: p.QoS, Retain: p.Retain, PublishedAt: now,
-		ClientID: l.client.id, Username: l.identity.Username,
-	}
-	fill(m, p.Payload, &p.Properties, l.client.broker.clock.At(now))
-	return m
-}
-
-// fill copies payload and properties.
-func fill(m *message.Message, payload []byte, p *mqtt.PublishProperties, now time.Time) {
-	if p.Present&^(1<<mqtt.PropTopicAlias) == 0 && len(p.User) == 0 {
-		m.Payload = append([]byte(nil), payload...)
-		return
-	}
-	buf := make([]byte, 0, len(payload)+len(p.User)+len(p.ContentType)+len(p.ResponseTopic)+len(p.CorrelationData)+16)
-	buf = p.AppendForward(buf)
-	n := len(buf)
-	buf = append(buf, payload...)
-	m.Properties, m.Payload = buf[:n:n], buf[n:]
-	if p.Present.Has(mqtt.PropMessageExpiry) {
-		m.ExpiresAt = now.Add(time.Duration(p.MessageExpirySeconds) * time.Second)
-	}
-}
-
 // Ack implements conn.Port.
 func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
 	c := l.client
@@ -279,12 +260,14 @@ func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
 	case mqtt.PUBACK:
 		if d, ok := c.session.ReceivePuback(p.PacketID, p.Code); ok {
 			c.completed(p.PacketID, &d, p.Code)
+			d.Message.Release()
 		}
 	case mqtt.PUBREC:
 		l.received(b, c.session.ReceivePubrec(p.PacketID, p.Code), p)
 	case mqtt.PUBCOMP:
 		if d, ok := c.session.ReceivePubcomp(p.PacketID, p.Code); ok {
 			c.completed(p.PacketID, &d, mqtt.Success)
+			d.Message.Release()
 		}
 	}
 	c.pump(b)
@@ -310,6 +293,7 @@ func (l *link) received(b *conn.Batch, r session.PubrecResult, p *mqtt.Ack) {
 	switch {
 	case r.Finished:
 		l.client.completed(p.PacketID, &r.Delivery, p.Code)
+		r.Delivery.Message.Release()
 	case r.Release && l.client.broker.keeps && accountOf(&r.Delivery) != nil:
 		accountOf(&r.Delivery).released(b, l, p.PacketID)
 	case r.Release && l.client.broker.keeps && l.client.durable.Load():

@@ -38,7 +38,7 @@ func (b *Broker) newListenerState(name string, ln config.Listener) *listenerStat
 		TopicAliasOutMaximum: uint16(b.cfg.MQTT.TopicAliasOutboundMaximum),
 		OutMaxBytes:          int(b.cfg.MQTT.OutBufferMaxBytes),
 		ConnectTimeout:       time.Duration(b.cfg.MQTT.ConnectTimeoutSeconds) * time.Second,
-		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher,
+		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher, Memory: b.memory,
 	}
 	s.options = listener.Options{
 		Name: name, Type: string(ln.Type), Bind: ln.Bind, Path: ln.Path,

@@ -83,6 +83,7 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 		return mqtt.QuotaExceeded, false, nil
 	}
 	wait := time.Duration(seconds) * time.Second
+	m.Keep()
 	due := *m
 	due.Topic = topic
 	due.PublishedAt = due.PublishedAt.Add(wait) // streams keep time by it

@@ -39,6 +39,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		c.Close(mqtt.ServerShuttingDown, "the server is shutting down")
 		c.FlushSoon()
 	}
+	b.memory.Stop()
 	b.cancel()
 	err = errors.Join(err, b.closeAdmin())
 	err = errors.Join(err, b.endConnections(ctx))

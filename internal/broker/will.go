@@ -19,7 +19,7 @@ type will struct {
 
 func newWill(w *mqtt.Will, mount, clientID, username string) *will {
 	x := &will{delaySeconds: w.DelaySeconds}
-	fill(&x.message, w.Payload, &w.Properties, time.Time{})
+	fill(&x.message, nil, w.Payload, &w.Properties, time.Time{})
 	x.message.Topic, x.message.QoS, x.message.Retain = mount+w.Topic, w.QoS, w.Retain
 	x.message.ClientID, x.message.Username = clientID, username
 	x.expires = w.Properties.Present.Has(mqtt.PropMessageExpiry)

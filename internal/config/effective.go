@@ -53,7 +53,6 @@ func (c *Config) NotYet() []string {
 		set, none any
 	}{
 		{"metrics", c.Metrics, d.Metrics},
-		{"limits.memory_max_bytes", c.Limits.MemoryMaxBytes, d.Limits.MemoryMaxBytes},
 	} {
 		if k.set != k.none {
 			keys = append(keys, k.key)

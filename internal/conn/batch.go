@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // Batch is one turn of work: what one read brought, one block of the log, one catch-up. It remembers which connections
@@ -16,6 +17,13 @@ type Batch struct {
 
 	dirty []*Conn
 	atEnd []Ender
+
+	// Packets that are decoded again and again.
+	publish mqtt.Publish
+	puback  mqtt.Puback
+	pubrec  mqtt.Pubrec
+	pubrel  mqtt.Pubrel
+	pubcomp mqtt.Pubcomp
 
 	received, packets, publishes, payload int64
 	sent, sentPayload                     int64

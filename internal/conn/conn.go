@@ -30,6 +30,7 @@ type Options struct {
 	Metrics   *metrics.Metrics
 	KeepAlive *KeepAlive
 	Flusher   *Flusher
+	Memory    *Memory // nil: no limit
 }
 
 // Info is what is known of a connection from outside the protocol.
@@ -102,12 +103,12 @@ type Conn struct {
 	// Owned by whoever feeds the connection; set by the handler's answers while it is suspended.
 	state      state
 	carry      []byte // what has arrived of a packet that is not complete, or what waits behind a suspension
-	aliases    []string
-	publish    mqtt.Publish
+	aliases    aliasTable
 	authMethod string
 	port       Port         // written under mu as well
 	event      func(*Batch) // to run before the next packet; nil: none
 	keepAlive  slot
+	inNoted    int64 // bytes of carry and aliases that Memory knows of
 
 	input     atomic.Uint32 // feeding, closing, finished
 	suspended atomic.Bool
@@ -176,7 +177,8 @@ func (c *Conn) leave() (over bool) {
 
 // finish runs once, when no packet will be handled any more.
 func (c *Conn) finish() {
-	c.carry, c.aliases = nil, nil
+	c.carry, c.aliases = nil, aliasTable{}
+	c.opts.Memory.Note(&c.inNoted, 0)
 	c.keepAlive.remove()
 	c.mu.Lock()
 	port := c.port

@@ -10,15 +10,30 @@ const (
 	keepBufferBytes = 256 << 10
 )
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytes); return &b }}
+// buffers are pointers to buffers, and holders are pointers to nothing, for the next buffer that comes back.
+var buffers, holders sync.Pool
 
-func getBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+func getBuffer() []byte {
+	h, _ := buffers.Get().(*[]byte)
+	if h == nil {
+		return make([]byte, 0, bufferBytes)
+	}
+	b := *h
+	*h = nil
+	holders.Put(h)
+	return b
+}
 
 func putBuffer(b []byte) {
-	if c := cap(b); c >= bufferBytes && c <= keepBufferBytes {
-		b = b[:0]
-		buffers.Put(&b)
+	if c := cap(b); c < bufferBytes || c > keepBufferBytes {
+		return
 	}
+	h, _ := holders.Get().(*[]byte)
+	if h == nil {
+		h = new([]byte)
+	}
+	*h = b[:0]
+	buffers.Put(h)
 }
 
 // Transport writes for a connection.
@@ -48,6 +63,9 @@ func (c *Conn) flush(b *Batch) {
 		putBuffer(p)
 	case more:
 		c.transport.WriteRest(p[n:])
+		c.mu.Lock()
+		c.noteOut()
+		c.mu.Unlock()
 	default:
 		putBuffer(p)
 		c.goOn(b)
@@ -90,6 +108,7 @@ func (c *Conn) take() []byte {
 func (c *Conn) wrote(b *Batch) {
 	c.mu.Lock()
 	c.writing, c.answersTaken = 0, 0
+	c.noteOut()
 	resume := c.releasable()
 	starved := c.starved && !c.closed
 	c.starved = false
@@ -109,6 +128,7 @@ func (c *Conn) broken() {
 	c.mu.Lock()
 	c.buf, c.writing, c.closed = nil, 0, true
 	c.answers, c.answersTaken = 0, 0
+	c.noteOut()
 	c.signalDrained()
 	c.mu.Unlock()
 	c.CloseAfterInput(0, "")

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"errors"
-	"unsafe"
 
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -51,6 +50,12 @@ func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 	case own:
 	default:
 		c.carry = append(c.carry[:0], data...)
+	}
+	if m := c.opts.Memory; m != nil {
+		m.Note(&c.inNoted, int64(cap(c.carry)+c.aliases.bytes))
+		if c.inNoted > LittleBytes && m.Overdrawn() {
+			c.Close(mqtt.QuotaExceeded, "the server has no memory left for a packet of this size")
+		}
 	}
 	return s
 }
@@ -203,7 +208,7 @@ func (c *Conn) challengeAnswer(h mqtt.Header, body []byte) error {
 
 // receivePublish decodes a PUBLISH in place and resolves its alias, before anybody looks at its topic.
 func (c *Conn) receivePublish(b *Batch, h mqtt.Header, body []byte) (Verdict, error) {
-	p := &c.publish
+	p := &b.publish
 	if err := p.Decode(h, body, c.version); err != nil {
 		return Done, err
 	}
@@ -223,46 +228,23 @@ func (c *Conn) receivePublish(b *Batch, h mqtt.Header, body []byte) (Verdict, er
 	return verdict, err
 }
 
-// resolveAlias learns or applies a topic alias.
-func (c *Conn) resolveAlias(p *mqtt.Publish) error {
-	alias := p.Properties.TopicAlias
-	if alias == 0 || alias > c.opts.TopicAliasMaximum {
-		return &mqtt.DecodeError{Code: mqtt.TopicAliasInvalid, Packet: mqtt.PUBLISH, Statement: "MQTT-3.3.2-9",
-			Reason: "topic alias beyond the server's topic alias maximum"}
-	}
-	if int(alias) > len(c.aliases) {
-		c.aliases = append(c.aliases, make([]string, int(alias)-len(c.aliases))...)
-	}
-	known := &c.aliases[alias-1]
-	switch {
-	case len(p.Topic) > 0:
-		if *known != string(p.Topic) {
-			*known = string(p.Topic)
-		}
-	case *known == "":
-		return &mqtt.DecodeError{Code: mqtt.ProtocolError, Packet: mqtt.PUBLISH, Reason: "topic alias was never given a topic"}
-	default:
-		// The alias keeps the string alive for as long as the packet is handled, and nobody writes to a topic.
-		p.Topic = unsafe.Slice(unsafe.StringData(*known), len(*known))
-	}
-	return nil
-}
-
 // control handles every packet of an open connection but PUBLISH.
 func (c *Conn) control(b *Batch, h mqtt.Header, body []byte) error {
+	switch h.Type {
+	case mqtt.PUBACK:
+		return c.receiveAck(b, h, body, &b.puback, &b.puback.Ack)
+	case mqtt.PUBREC:
+		return c.receiveAck(b, h, body, &b.pubrec, &b.pubrec.Ack)
+	case mqtt.PUBREL:
+		return c.receiveAck(b, h, body, &b.pubrel, &b.pubrel.Ack)
+	case mqtt.PUBCOMP:
+		return c.receiveAck(b, h, body, &b.pubcomp, &b.pubcomp.Ack)
+	}
 	p, err := mqtt.Decode(h, body, c.version)
 	if err != nil {
 		return err
 	}
 	switch p := p.(type) {
-	case *mqtt.Puback:
-		return c.port.Ack(b, h.Type, &p.Ack)
-	case *mqtt.Pubrec:
-		return c.port.Ack(b, h.Type, &p.Ack)
-	case *mqtt.Pubrel:
-		return c.port.Ack(b, h.Type, &p.Ack)
-	case *mqtt.Pubcomp:
-		return c.port.Ack(b, h.Type, &p.Ack)
 	case *mqtt.Subscribe:
 		return c.port.Subscribe(b, p)
 	case *mqtt.Unsubscribe:
@@ -276,6 +258,18 @@ func (c *Conn) control(b *Batch, h mqtt.Header, body []byte) error {
 		return c.receiveAuth(p)
 	}
 	return errUnexpected(h.Type, "a client must not send it")
+}
+
+type decoder interface {
+	Decode(h mqtt.Header, body []byte, v mqtt.Version) error
+}
+
+// receiveAck decodes an acknowledgement, without allocating, and passes it on.
+func (c *Conn) receiveAck(b *Batch, h mqtt.Header, body []byte, p decoder, ack *mqtt.Ack) error {
+	if err := p.Decode(h, body, c.version); err != nil {
+		return err
+	}
+	return c.port.Ack(b, h.Type, ack)
 }
 
 func (c *Conn) receiveDisconnect(p *mqtt.Disconnect) error {

@@ -23,6 +23,7 @@ type out struct {
 	starved  bool   // the port found no room and wants to hear of it
 	heldBack bool   // suspended until less is owed
 
+	outNoted              int64         // bytes of buf and writing that Memory knows of
 	answers, answersTaken int           // bytes of buf, and of what is being written, that answer the client
 	idle                  chan struct{} // closed when all is written; nil: nobody waits for that
 	aliasIDs              map[string]uint16
@@ -196,7 +197,18 @@ func (c *Conn) Begin(b *Batch) Writer {
 }
 
 // End unlocks it.
-func (w Writer) End() { w.c.mu.Unlock() }
+func (w Writer) End() {
+	w.c.noteOut()
+	w.c.mu.Unlock()
+}
+
+// noteOut counts what waits for a socket that does not take it. What the batch is about to write does not wait. The caller
+// holds c.mu.
+func (c *Conn) noteOut() {
+	if c.writing > 0 || c.outNoted > 0 {
+		c.opts.Memory.Note(&c.outNoted, int64(len(c.buf)+c.writing))
+	}
+}
 
 // Room reports whether the connection takes another delivery. If it does not, the port will hear Writable.
 func (w Writer) Room() bool {
@@ -241,6 +253,7 @@ func (w Writer) Publish(d *session.Delivery, topic string, id uint16, dup bool) 
 // appendPublish encodes a PUBLISH without a detour: sizes first, then bytes.
 func (c *Conn) appendPublish(d *session.Delivery, topic string, id uint16, dup bool, now time.Time) ([]byte, bool) {
 	m := d.Message
+	m.Check()
 	size := 2 + len(topic) + len(m.Payload)
 	if d.QoS > 0 {
 		size += 2

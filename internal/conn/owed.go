@@ -15,6 +15,7 @@ func (c *Conn) owed() int {
 
 // noteOwed is called when an answer was added. The caller holds c.mu.
 func (c *Conn) noteOwed() {
+	c.noteOut()
 	if c.owed() >= c.opts.OutMaxBytes {
 		c.indebted.Store(true)
 	}

@@ -23,6 +23,8 @@ type Message struct {
 	ExpiresAt   time.Time // zero: never
 	ClientID    string    // the publisher; "" for the broker itself
 	Username    string
+
+	frame *frame // nil: the garbage collector's
 }
 
 // Expired reports whether the message's expiry interval has passed at now.

@@ -153,6 +153,7 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 		return mqtt.QuotaExceeded, false, nil
 	}
 	if log || m.Retain || p.KeepID || len(p.Ops) > 0 {
+		m.Keep()
 		if err := r.submit(p, log, code); err != nil {
 			return 0, false, err
 		}

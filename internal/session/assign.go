@@ -28,6 +28,7 @@ func (s *Session) Assign(d *Delivery) (id uint16, ok bool) {
 	} else {
 		id = s.out.nextID(0)
 	}
+	d.Message.Hold()
 	s.out.add(id, d).unsent = true
 	s.out.unsent++
 	return id, true

@@ -7,6 +7,7 @@ type inFlight struct {
 	free        uint16 // the first free slot, linked by next
 	first, last uint16
 	n           int
+	bytes       int64 // as the queue counts
 	ids         idTable
 
 	lastID      uint16   // the identifier assigned last
@@ -24,6 +25,7 @@ type flight struct {
 	Delivery
 	id         uint16
 	prev, next uint16
+	size       uint32 // what it counts for
 	released   bool
 	due        bool
 	taken      bool // Delivery has only its QoS left
@@ -83,6 +85,8 @@ func (f *inFlight) add(id uint16, d *Delivery) *flight {
 	}
 	f.last = i
 	f.n++
+	f.slots[i].size = sizeOf32(d)
+	f.bytes += int64(f.slots[i].size)
 	f.ids.set(id, i)
 	return &f.slots[i]
 }
@@ -112,6 +116,7 @@ func (f *inFlight) remove(id uint16) Delivery {
 	f.unlink(i)
 	f.ids.remove(id)
 	f.n--
+	f.bytes -= int64(e.size)
 	if e.taken {
 		f.taken--
 	}
@@ -152,6 +157,8 @@ func (f *inFlight) take(e *flight, answer bool) {
 	}
 	e.taken = true
 	e.Delivery = Delivery{QoS: e.QoS}
+	f.bytes -= int64(e.size)
+	e.size = 0
 	f.taken++
 }
 

@@ -15,6 +15,9 @@ import (
 // The limit in bytes is reached by the message that passes it, so that a delivery is taken whenever Room is not 0,
 // whatever its size. Another copy of the message that was queued last is taken even so, since a limit in bytes should not
 // cut between the copies that several subscriptions get of one message.
+//
+// The session holds what it took until it gives it back: as Send.Delivery that has no packet identifier, or as the result
+// of whatever else removes a delivery. Whoever gets it releases it, or leaves it to the garbage collector.
 func (s *Session) Enqueue(d Delivery) message.DropReason {
 	q := &s.q
 	if s.opts.QueueMax > 0 && q.n >= s.opts.QueueMax {
@@ -23,6 +26,7 @@ func (s *Session) Enqueue(d Delivery) message.DropReason {
 	if q.bytes >= s.opts.QueueMaxBytes && s.opts.QueueMaxBytes > 0 && q.at(q.n-1).Message != d.Message {
 		return message.DropQueueFull
 	}
+	d.Message.Hold()
 	q.push(&d)
 	return message.NotDropped
 }
@@ -93,7 +97,9 @@ func (s *Session) Next(now time.Time) (send Send, ok bool) {
 }
 
 // room reports whether one more QoS 1 or 2 message may be on its way.
-func (s *Session) room() bool { return s.out.outstanding() < s.window }
+func (s *Session) room() bool {
+	return s.out.outstanding() < s.window && (s.opts.InFlightMaxBytes <= 0 || s.out.bytes < s.opts.InFlightMaxBytes || s.out.due > 0)
+}
 
 func (s *Session) resend() (send Send, ok bool) {
 	e := s.out.nextDue(s.room())
@@ -123,6 +129,7 @@ func (s *Session) Pass(d *Delivery) (id uint16, ok bool) {
 		return 0, false
 	}
 	id = s.out.nextID(s.opts.GroupIDs)
+	d.Message.Hold()
 	s.out.add(id, d)
 	return id, true
 }
@@ -131,7 +138,8 @@ func (s *Session) Pass(d *Delivery) (id uint16, ok bool) {
 // as delivered, and its identifier is free [MQTT-3.1.2-25]. For QoS 0, with identifier 0, there is nothing to do.
 func (s *Session) Discard(id uint16) {
 	if e := s.out.get(id); e != nil && !e.released {
-		s.out.remove(id)
+		d := s.out.remove(id)
+		d.Message.Release()
 	}
 }
 
@@ -185,6 +193,9 @@ func (s *Session) ReceivePubcomp(id uint16, _ mqtt.ReasonCode) (d Delivery, ok b
 	}
 	return s.out.remove(id), true
 }
+
+// InFlightBytes returns the size of what is in flight, counted as QueuedBytes is.
+func (s *Session) InFlightBytes() int64 { return s.out.bytes }
 
 // InFlight returns how many deliveries have an identifier and are not finished.
 func (s *Session) InFlight() int { return s.out.n - int(s.out.taken) }

@@ -26,6 +26,9 @@ func sizeOf(m *message.Message) int64 {
 	return entryBytes + int64(len(m.Topic)+len(m.Payload)+len(m.Properties))
 }
 
+// sizeOf32 is sizeOf for what a packet can hold.
+func sizeOf32(d *Delivery) uint32 { return uint32(sizeOf(d.Message)) }
+
 func (q *queue) at(i int) *Delivery { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
 func (q *queue) push(d *Delivery) {

@@ -17,6 +17,9 @@ type Options struct {
 	QueueMax       int   // messages waiting to be sent; 0: no limit
 	GroupIDs       int   // how many of the highest packet identifiers are kept for Assign, and for nothing else; 0: none
 	QueueMaxBytes  int64 // their payloads, topics and properties, and 128 bytes each for holding them; 0: no limit
+	// InFlightMaxBytes bounds the size of what is in flight, counted as QueueMaxBytes counts: it is reached by the message
+	// that passes it. 0: no limit.
+	InFlightMaxBytes int64
 }
 
 // Connection is what a session must know of the connection that it is attached to.

@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/barid-mqtt/barid/mqtt"
+)
+
+// A subscriber that reads and does not acknowledge has its publishers slowed at the limit of the memory, and is
+// disconnected for it after a while; nobody else waits for long, and nothing that was acknowledged is lost.
+func TestMemoryIsBoundedByItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 1 << 20
+		b := newTestBroker(t, []string{"limits.memory_max_bytes=1048576"})
+		stuck, _ := connect(t, b, &mqtt.Connect{ClientID: "stuck", CleanStart: true})
+		stuck.subscribe(t, "flood", 1)
+		var clients sync.WaitGroup
+		var said *mqtt.Disconnect
+		clients.Go(func() {
+			for {
+				pk, err := stuck.receive()
+				if err != nil {
+					return
+				}
+				if d, ok := pk.(*mqtt.Disconnect); ok {
+					said = d
+				}
+			}
+		})
+		const messages = 300
+		flood, _ := connect(t, b, &mqtt.Connect{ClientID: "flood", CleanStart: true})
+		clients.Go(func() {
+			for i := range messages {
+				if err := flood.send(&mqtt.Publish{Topic: []byte("flood"), QoS: 1, PacketID: uint16(i + 1), Payload: make([]byte, 16<<10)}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		acked := make(chan struct{})
+		clients.Go(func() {
+			for range messages {
+				if _, err := flood.receive(); err != nil {
+					t.Error(err)
+					break
+				}
+			}
+			close(acked)
+		})
+		pause(time.Second / 2)
+		synctest.Wait()
+		if used := b.memory.Used(); used < limit/2 || used > limit/8*9+limit/4 {
+			t.Errorf("%d bytes are used, with a limit of %d", used, limit)
+		}
+		other, _ := connect(t, b, &mqtt.Connect{ClientID: "other", CleanStart: true})
+		other.subscribe(t, "other", 0)
+		from, _ := connect(t, b, &mqtt.Connect{ClientID: "from", CleanStart: true})
+		begun := time.Now()
+		if err := from.send(&mqtt.Publish{Topic: []byte("other"), Payload: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.receive(); err != nil || time.Since(begun) > 1100*time.Millisecond {
+			t.Errorf("another message took %v: %v", time.Since(begun), err)
+		}
+		begun = time.Now()
+		<-acked
+		if d := time.Since(begun); d > 3*patience*time.Second {
+			t.Errorf("the publisher was slowed for %v", d)
+		}
+		if used := b.memory.Used(); used > limit {
+			t.Errorf("%d bytes are used when all is over", used)
+		}
+		for _, p := range []*peer{flood, other, from} {
+			_ = p.conn.Close()
+		}
+		pause(time.Second)
+		_ = stuck.conn.Close()
+		clients.Wait()
+		if said == nil || said.Code != mqtt.QuotaExceeded {
+			t.Errorf("the subscriber got %+v instead of DISCONNECT with 0x97", said)
+		}
+		if err := b.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if used := b.memory.Used(); used != 0 {
+			t.Errorf("%d bytes are counted with nobody there", used)
+		}
+	})
+}
+
+// Partial packets count too: clients that begin large packets and do not go on are closed once the budget is overdrawn.
+func TestPartialPacketsCountForTheMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, []string{"limits.memory_max_bytes=1048576"})
+		var peers []*peer
+		var reading sync.WaitGroup
+		part, err := (&mqtt.Publish{Topic: []byte("t"), Payload: make([]byte, 500<<10)}).AppendTo(nil, mqtt.V5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			p, _ := connect(t, b, &mqtt.Connect{ClientID: string(rune('a' + i)), CleanStart: true})
+			peers = append(peers, p)
+			reading.Go(func() { _, _ = io.Copy(io.Discard, p.conn) })
+			_, _ = p.conn.Write(part[:400<<10]) // fails where the connection is closed
+		}
+		synctest.Wait()
+		if used := b.memory.Used(); used > 2<<20 {
+			t.Errorf("%d bytes are used", used)
+		}
+		for _, p := range peers {
+			_ = p.conn.Close()
+		}
+		reading.Wait()
+		if err := b.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if used := b.memory.Used(); used != 0 {
+			t.Errorf("%d bytes are counted with nobody there", used)
+		}
+	})
+}

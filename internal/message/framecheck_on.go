@@ -1,0 +1,5 @@
+//go:build framecheck
+
+package message
+
+const frameCheck = true
