@@ -142,7 +142,7 @@ func hostileStreams(t *testing.T) int {
 // included, and next to nothing once they are over.
 const (
 	hostilePeak = 400 << 20
-	hostileRest = 24 << 20
+	hostileRest = 28 << 20
 	hostileWait = 10 * time.Second // for a message of those who behave; a machine with other work takes seconds by itself
 )
 

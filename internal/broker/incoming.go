@@ -11,7 +11,14 @@ import (
 
 // message makes the message of a PUBLISH, with one copy of its bytes. The caller releases it.
 func (l *link) message(now time.Time, topic string, p *mqtt.Publish) *message.Message {
-	m, room := message.New(len(p.Payload) + forwardedBytes(&p.Properties))
+	n := len(p.Payload) + forwardedBytes(&p.Properties)
+	var m *message.Message
+	var room []byte
+	if p.Retain || l.logged { // it is about to be kept, and a frame takes more memory
+		m, room = new(message.Message), make([]byte, 0, n)
+	} else {
+		m, room = message.New(n)
+	}
 	m.Topic, m.QoS, m.Retain, m.PublishedAt = topic, p.QoS, p.Retain, now
 	m.ClientID, m.Username = l.client.id, l.identity.Username
 	fill(m, room, p.Payload, &p.Properties, l.client.broker.clock.At(now))

@@ -32,6 +32,7 @@ type link struct {
 	grants    auth.Cache    // of publishing and subscribing
 	exchange  auth.Exchange // of enhanced authentication; nil: none
 	will      *will         // nil: none, or discarded by DISCONNECT
+	logged    bool          // the last message had to be committed, as the next one may
 	slowed    bool          // it was paused for the PUBLISH that is being handled
 	topic     string        // of the last PUBLISH
 	packetID  uint16        // of the PUBLISH that is being handled
@@ -92,6 +93,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 		time.AfterFunc(busyRetry, l.conn.Resume)
 		return conn.Retry, nil
 	}
+	l.logged = waits
 	if err != nil {
 		code, waits = mqtt.ServerUnavailable, false
 	}

@@ -45,8 +45,9 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 		acked := make(chan struct{})
 		clients.Go(func() {
 			for range messages {
-				if _, err := flood.receive(); err != nil {
-					t.Error(err)
+				pk, err := flood.receive()
+				if _, ok := pk.(*mqtt.Puback); err != nil || !ok {
+					t.Errorf("the publisher got %+v, %v", pk, err)
 					break
 				}
 			}

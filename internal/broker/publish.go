@@ -83,14 +83,13 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 		return mqtt.QuotaExceeded, false, nil
 	}
 	wait := time.Duration(seconds) * time.Second
-	m.Keep()
-	due := *m
+	due := m.Copy()
 	due.Topic = topic
 	due.PublishedAt = due.PublishedAt.Add(wait) // streams keep time by it
 	if !due.ExpiresAt.IsZero() {
 		due.ExpiresAt = due.ExpiresAt.Add(wait)
 	}
-	d := &state.DelayedMessage{Number: b.number(&b.delayed.next, state.DelayedNext), Due: b.clock.Now().Add(wait), Message: &due}
+	d := &state.DelayedMessage{Number: b.number(&b.delayed.next, state.DelayedNext), Due: b.clock.Now().Add(wait), Message: due}
 	if !b.keeps {
 		b.publishDelayed(d)
 		return mqtt.Success, false, nil

@@ -53,7 +53,7 @@ func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 	}
 	if m := c.opts.Memory; m != nil {
 		m.Note(&c.inNoted, int64(cap(c.carry)+c.aliases.bytes))
-		if c.inNoted > LittleBytes && m.Overdrawn() {
+		if s == Hungry && len(c.carry) > LittleBytes && m.Overdrawn() { // a paused publisher's packets are whole
 			c.Close(mqtt.QuotaExceeded, "the server has no memory left for a packet of this size")
 		}
 	}

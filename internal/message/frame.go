@@ -23,7 +23,7 @@ type frame struct {
 }
 
 // frameClasses are the sizes of memory that frames come with; larger messages are not used again.
-var frameClasses = [...]int{128, 512, 2 << 10, 8 << 10, 32 << 10}
+var frameClasses = [...]int{16, 64, 128, 256, 384, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10}
 
 var framePools [len(frameClasses)]sync.Pool
 
@@ -78,6 +78,14 @@ func (m *Message) Keep() {
 	if m != nil && m.frame != nil && m.frame.refs.Load() < keptRefs/2 {
 		m.frame.refs.Add(keptRefs)
 	}
+}
+
+// Copy returns another message with the same bytes, which is the garbage collector's, as m has to be from now on.
+func (m *Message) Copy() *Message {
+	m.Keep()
+	c := *m
+	c.frame = nil
+	return &c
 }
 
 // Check panics, with the tag framecheck, if nobody holds the message any more.
