@@ -65,7 +65,7 @@ func (in *inbound) forget(id, value uint16) {
 // Ask InboundPaused before every PUBLISH packet: it keeps a client that sends QoS 1 faster than we can own it waiting,
 // where the packet alone would have to be judged a violation of the receive maximum or be let through.
 func (s *Session) ReceivePublish(id uint16, qos mqtt.QoS) Inbound {
-	in, v5 := &s.in, s.conn.Version >= mqtt.V5
+	in, v5 := &s.in, s.version >= mqtt.V5
 	switch qos {
 	case mqtt.AtMostOnce:
 		return Process
@@ -158,7 +158,7 @@ func (s *Session) PubrelDone(id uint16) {
 // receive maximum, and what counts is what we have not owned yet, at either level.
 func (s *Session) InboundPaused() bool {
 	in := &s.in
-	if s.conn.Version >= mqtt.V5 {
+	if s.version >= mqtt.V5 {
 		return in.qos1 > 0 && in.qos1+in.quota >= s.opts.ReceiveMaximum
 	}
 	return in.qos1+in.pending >= s.opts.ReceiveMaximum

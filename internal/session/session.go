@@ -85,7 +85,7 @@ const maxPacketID = 65_535
 // Session is one client's protocol state. It is not safe for concurrent use.
 type Session struct {
 	opts     Options
-	conn     Connection
+	version  mqtt.Version // of the connection
 	attached bool
 	window   int // deliveries that may be unacknowledged on this connection
 
@@ -113,7 +113,7 @@ func orMax(n int) int {
 // original packet identifiers. QoS 2 identifiers of the client stay; its quota starts afresh, since neither side
 // carries a quota over to a new connection (MQTT 5, section 4.9).
 func (s *Session) Attach(c Connection) {
-	s.conn, s.attached = c, true
+	s.version, s.attached = c.Version, true
 	s.window = min(orMax(c.ReceiveMaximum), s.opts.InFlightMax)
 	s.in.restartQuota()
 	s.out.allDue()
