@@ -34,7 +34,12 @@ func (c *client) mayReceive(topic string) bool {
 	if r.all || r.cache.Check(p, l.identity, auth.Access{Action: auth.Receive, Topic: topic}) == auth.Allow {
 		return true
 	}
-	// Another subscription is not granted as a whole; one that is may be the reason for this delivery.
+	return c.grantedWhole(topic)
+}
+
+// grantedWhole reports whether a subscription that is granted as a whole may be the reason for a delivery, where another
+// is not. It is a function of its own, as one that returns from within an iteration allocates its result at its beginning.
+func (c *client) grantedWhole(topic string) bool {
 	for _, s := range c.subs.all() {
 		if s.whole && s.matches(topic) {
 			return true
