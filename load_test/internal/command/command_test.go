@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,11 +89,46 @@ func compareTiny(t *testing.T, args []string) []report.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var runs []report.Run
-	if err := json.Unmarshal(b, &runs); err != nil {
+	var results saved
+	if err := json.Unmarshal(b, &results); err != nil {
 		t.Fatal(err)
 	}
-	return runs
+	return results.Runs
+}
+
+func TestAddKeepsOtherScenarios(t *testing.T) {
+	c := &comparison{out: t.TempDir()}
+	fill := func(names ...string) {
+		c.report = report.Report{Facts: [][2]string{{commandFact, names[0]}}, Brokers: []string{"barid"}}
+		c.scenarios = nil
+		for _, name := range names {
+			s, ok := scenario.Find(name)
+			if !ok {
+				t.Fatal(name)
+			}
+			c.scenarios = append(c.scenarios, s)
+			c.report.Runs = append(c.report.Runs, report.Run{Result: scenario.Result{Scenario: name, Broker: "barid"}, Error: names[0]})
+		}
+		if err := c.add(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.write(new(bytes.Buffer)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill("idle", "fan-in", "fan-out")
+	fill("fan-in", "devices")
+	var got []string
+	for _, run := range c.report.Runs {
+		got = append(got, run.Scenario+" of "+run.Error)
+	}
+	want := []string{"fan-in of fan-in", "devices of fan-in", "fan-out of idle", "idle of idle"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if text := c.report.Facts[0][1]; text != "idle, then fan-in" {
+		t.Errorf("commands %q", text)
+	}
 }
 
 func TestCtrlCKeepsWhatThereIs(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 type comparison struct {
 	rounds    int
 	out       string
+	keep      bool // results of other scenarios that are in out
 	brokers   []*peers.Peer
 	scenarios []scenario.Scenario
 	load      *loadFlags
@@ -42,6 +43,7 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	root := set.String("root", ".", "Barid's source")
 	set.IntVar(&c.rounds, "runs", 3, "runs of each scenario and broker")
 	set.StringVar(&c.out, "out", "load_test_report", "folder for RESULTS.md, charts and results.json")
+	set.BoolVar(&c.keep, "add", false, "keep the results of other scenarios that are in the folder")
 	var more []*peers.Peer
 	set.Func("peer", "another peer: NAME,ADDRESS of one that runs, or NAME,ADDRESS,COMMAND to start it; may be repeated", func(s string) error {
 		p, err := peers.Parse(s)
@@ -76,6 +78,11 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	c.runAll(ctx)
 	if len(c.report.Runs) == 0 {
 		return errors.New("nothing was measured")
+	}
+	if c.keep {
+		if err := c.add(); err != nil {
+			return err
+		}
 	}
 	return c.write(stdout)
 }

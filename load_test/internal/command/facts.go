@@ -2,12 +2,18 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+
+	"github.com/barid-mqtt/barid/load_test/internal/report"
+	"github.com/barid-mqtt/barid/load_test/internal/scenario"
 )
 
 // preface begins every report.
@@ -30,7 +36,7 @@ func facts(c *comparison, args []string) [][2]string {
 		{"machine", fmt.Sprintf("%s, %d processors, %s", processor(), runtime.NumCPU(), memory())},
 		{"system", system() + ", " + runtime.Version()},
 		{"brokers", strings.Join(versions, "; ")},
-		{"command", "`go run ./load_test compare " + strings.Join(args, " ") + "`"},
+		{commandFact, "`go run ./load_test compare " + strings.Join(args, " ") + "`"},
 		{"runs", fmt.Sprintf("%d of each, in turn, each against a freshly started broker", c.rounds)},
 	}
 }
@@ -67,13 +73,66 @@ func system() string {
 	return "Linux " + strings.TrimSpace(string(b))
 }
 
+// saved is the form of results.json.
+type saved struct {
+	Facts   [][2]string  `json:"facts"`
+	Brokers []string     `json:"brokers"`
+	Runs    []report.Run `json:"runs"`
+}
+
+const commandFact = "command"
+
+// add takes over what an earlier comparison has left in the folder, but for the scenarios that are run anew.
+func (c *comparison) add() error {
+	b, err := os.ReadFile(filepath.Join(c.out, "results.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var old saved
+	if err == nil {
+		err = json.Unmarshal(b, &old)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the results to add to: %w", err)
+	}
+	r := &c.report
+	for _, broker := range old.Brokers {
+		if !slices.Contains(r.Brokers, broker) {
+			r.Brokers = append(r.Brokers, broker)
+		}
+	}
+	var commands []string
+	for _, f := range old.Facts {
+		if f[0] == commandFact {
+			commands = append(commands, f[1])
+		}
+	}
+	for i, f := range r.Facts {
+		if f[0] == commandFact {
+			r.Facts[i][1] = strings.Join(append(commands, f[1]), ", then ")
+		}
+	}
+	anew := func(name string) bool {
+		return slices.ContainsFunc(c.scenarios, func(s scenario.Scenario) bool { return s.Name == name })
+	}
+	for _, run := range old.Runs {
+		if !anew(run.Scenario) {
+			r.Runs = append(r.Runs, run)
+		}
+	}
+	r.Scenarios = slices.DeleteFunc(scenario.All(), func(s scenario.Scenario) bool {
+		return !slices.ContainsFunc(r.Runs, func(run report.Run) bool { return run.Scenario == s.Name })
+	})
+	return nil
+}
+
 // writeTables writes the text and the bare results, and prints where they are.
 func (c *comparison) writeTables(stdout io.Writer, charts []string) error {
 	text := filepath.Join(c.out, "RESULTS.md")
 	if err := os.WriteFile(text, []byte(preface+c.report.Markdown(charts)), 0o644); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	b, err := json.MarshalIndent(c.report.Runs, "", " ")
+	b, err := json.MarshalIndent(saved{c.report.Facts, c.report.Brokers, c.report.Runs}, "", " ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(c.out, "results.json"), b, 0o644)
 	}
