@@ -32,22 +32,27 @@ type comparison struct {
 	report    report.Report
 }
 
-// compare starts brokers, runs scenarios against each in turn, and writes a report.
-func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// compareFlags are the flags of compare that are of use only until it begins.
+type compareFlags struct {
+	scenarios, known, root string
+	install                bool
+	more                   []*peers.Peer
+}
+
+// parse reads the flags into c and f.
+func (c *comparison) parse(f *compareFlags, args []string) error {
 	set := flag.NewFlagSet("compare", flag.ContinueOnError)
-	set.SetOutput(stderr)
-	c := &comparison{line: newProgress(stderr), log: stderr}
-	names := set.String("scenarios", "goals", "scenarios, separated by commas; goals: those with a goal; all: all that fit into this machine's descriptors")
-	only := set.String("peers", "mosquitto,nats", "known peers to compare with if they are installed, separated by commas")
-	install := set.Bool("install", false, "install nats-server into the user's cache folder if it is not there")
-	root := set.String("root", ".", "Barid's source")
+	set.SetOutput(c.log)
+	set.StringVar(&f.scenarios, "scenarios", "goals", "scenarios, separated by commas; goals: those with a goal; all: all that fit into this machine's descriptors")
+	set.StringVar(&f.known, "peers", "mosquitto,nats", "known peers to compare with if they are installed, separated by commas")
+	set.BoolVar(&f.install, "install", false, "install nats-server into the user's cache folder if it is not there")
+	set.StringVar(&f.root, "root", ".", "Barid's source")
 	set.IntVar(&c.rounds, "runs", 3, "runs of each scenario and broker")
 	set.StringVar(&c.out, "out", "load_test_report", "folder for RESULTS.md, charts and results.json")
 	set.BoolVar(&c.keep, "add", false, "keep the results of other scenarios that are in the folder")
-	var more []*peers.Peer
 	set.Func("peer", "another peer: NAME,ADDRESS of one that runs, or NAME,ADDRESS,COMMAND to start it; may be repeated", func(s string) error {
 		p, err := peers.Parse(s)
-		more = append(more, p)
+		f.more = append(f.more, p)
 		return err
 	})
 	c.load = addLoadFlags(set)
@@ -57,23 +62,33 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if set.NArg() > 0 {
 		return fmt.Errorf("compare takes flags only, not %q", set.Arg(0))
 	}
-	var err error
-	if c.scenarios, err = choose(*names); err != nil {
+	return nil
+}
+
+// compare starts brokers, runs scenarios against each in turn, and writes a report.
+func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c := &comparison{line: newProgress(stderr), log: stderr}
+	var f compareFlags
+	err := c.parse(&f, args)
+	if err != nil {
+		return err
+	}
+	if c.scenarios, err = choose(f.scenarios); err != nil {
 		return err
 	}
 	if c.work, err = os.MkdirTemp("", "barid-load-test"); err != nil {
 		return fmt.Errorf("making a folder for the brokers: %w", err)
 	}
 	defer os.RemoveAll(c.work)
-	if *install {
+	if f.install {
 		if err := peers.InstallNATS(ctx); err != nil {
 			fmt.Fprintln(stderr, "load_test:", err)
 		}
 	}
-	if err := c.findBrokers(ctx, *root, strings.Split(*only, ",")); err != nil {
+	if err := c.findBrokers(ctx, f.root, strings.Split(f.known, ",")); err != nil {
 		return err
 	}
-	c.brokers = append(c.brokers, more...)
+	c.brokers = append(c.brokers, f.more...)
 	c.report.Facts = facts(c, args)
 	c.runAll(ctx)
 	if len(c.report.Runs) == 0 {
@@ -112,13 +127,13 @@ func choose(names string) (chosen []scenario.Scenario, err error) {
 }
 
 // findBrokers finds what to compare: Barid first.
-func (c *comparison) findBrokers(ctx context.Context, root string, only []string) error {
+func (c *comparison) findBrokers(ctx context.Context, root string, known []string) error {
 	barid, err := peers.Barid(ctx, root, c.work)
 	if err != nil {
 		return err
 	}
 	c.brokers = append(c.brokers, barid)
-	if slices.Contains(only, "mosquitto") {
+	if slices.Contains(known, "mosquitto") {
 		p, err := peers.Mosquitto(ctx, c.work)
 		if err != nil {
 			return err
@@ -129,7 +144,7 @@ func (c *comparison) findBrokers(ctx context.Context, root string, only []string
 			c.brokers = append(c.brokers, p)
 		}
 	}
-	if slices.Contains(only, "nats") {
+	if slices.Contains(known, "nats") {
 		if p := peers.NATS(ctx); p == nil {
 			fmt.Fprintln(c.log, "nats-server is not installed, and left out; --install installs it")
 		} else {

@@ -42,7 +42,9 @@ func addLoadFlags(set *flag.FlagSet) *loadFlags {
 	set.IntVar(&v.Refill, "refill", 0, "closed loop: send when at least so many messages may be sent, for larger writes")
 	set.IntVar(&v.Messages, "messages", 0, "messages in all, of scenarios that send a number of them")
 	set.Float64Var(&v.Rate, "rate", 0, "open loop: messages (or connections) a second in all; 0: closed loop")
+	set.DurationVar(&v.Burst, "burst", 0, "open loop: messages are due at multiples of this, several publishers at once; 0: evenly spread")
 	set.BoolVar(&v.OneWrite, "one", false, "a write for each message")
+	set.DurationVar(&v.Nap, "nap", 0, "sleep of the generator after each round of events, so that the broker need not wake it for each write")
 	set.UintVar(&f.level, "protocol", 4, "protocol level: 3 (MQTT 3.1), 4 (3.1.1) or 5")
 	set.DurationVar(&v.Warmup, "warmup", 0, "time before measuring")
 	set.DurationVar(&v.Duration, "duration", 0, "time of measuring")
@@ -82,8 +84,12 @@ func (f *loadFlags) apply(l *scenario.Load) error {
 			l.Messages = v.Messages
 		case "rate":
 			l.Rate = v.Rate
+		case "burst":
+			l.Burst = v.Burst
 		case "one":
 			l.OneWrite = v.OneWrite
+		case "nap":
+			l.Nap = v.Nap
 		case "protocol":
 			l.Version = mqtt.Version(min(f.level, 6))
 		case "warmup":

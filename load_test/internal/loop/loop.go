@@ -49,6 +49,7 @@ type Loop struct {
 	nextPing int64
 	now      int64 // when the loop last looked at the clock
 	rounds   uint64
+	nap      time.Duration // between a round of events and the next
 	buf      []byte
 	dirty    []*Client
 	clients  map[*Client]struct{} // that are open
@@ -106,16 +107,25 @@ func (l *Loop) Post(f func()) {
 // SetTicker sets what is called at the end of rounds; nil: nothing. Call it in Do.
 func (l *Loop) SetTicker(t Ticker) { l.ticker, l.nextTick = t, Never }
 
+// SetNap has the loop sleep after each round of events, as a network card does that gathers packets before it interrupts.
+// Without it, a generator that is faster than the broker is asleep whenever the broker writes, and the broker pays for
+// waking it up again and again: on one machine that can be most of what is measured. Call it in Do.
+func (l *Loop) SetNap(d time.Duration) { l.nap = d }
+
 // Time returns the time of what is handled now: when it was read.
 func (l *Loop) Time() int64 { return l.now }
 
 func (l *Loop) run() {
 	l.poll.start()
+	n := 0
 	for {
 		l.mu.Lock()
-		until := min(l.nextTick, l.nextPing)
+		until, nap := min(l.nextTick, l.nextPing), l.nap
 		l.mu.Unlock()
-		n := l.poll.wait(until)
+		if n > 0 && nap > 0 {
+			l.poll.sleep(nap)
+		}
+		n = l.poll.wait(until)
 		l.mu.Lock()
 		if l.stopped {
 			l.mu.Unlock()

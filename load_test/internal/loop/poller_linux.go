@@ -67,6 +67,11 @@ func (p *poller) close() {
 
 func (p *poller) wake() { _, _ = syscall.Write(p.wakeW, []byte{0}) }
 
+func (p *poller) sleep(d time.Duration) {
+	ts := syscall.NsecToTimespec(int64(d))
+	_ = syscall.Nanosleep(&ts, nil) // a signal may end it early
+}
+
 func (p *poller) control(op, fd int, events uint32) error {
 	return syscall.EpollCtl(p.epfd, op, fd, &syscall.EpollEvent{Events: events, Fd: int32(fd)})
 }

@@ -33,6 +33,8 @@ func (p *poller) wait(until int64) int {
 	return 0
 }
 
+func (p *poller) sleep(d time.Duration) { time.Sleep(d) }
+
 func (p *poller) serve(*Loop, int) {}
 
 func (c *Client) dialSocket(*Target) bool { return false }

@@ -79,7 +79,6 @@ allow_anonymous true
 max_inflight_messages 1024
 max_queued_messages 0
 persistence false
-set_tcp_nodelay true
 log_type error
 user root
 listener %d 127.0.0.1
@@ -120,7 +119,7 @@ func NATS(ctx context.Context) *Peer {
 host: 127.0.0.1
 port: %d
 jetstream: {store_dir: %q%s}
-mqtt: {host: 127.0.0.1, port: %d, max_ack_pending: 65535}
+mqtt: {host: 127.0.0.1, port: %d, max_ack_pending: 1024}
 websocket: {host: 127.0.0.1, port: %d, no_tls: true}
 max_pending: 1GB
 `, portOf(addrs["nats"]), filepath.Join(dir, "store"), sync, portOf(addrs["mqtt"]), portOf(addrs["ws"]))

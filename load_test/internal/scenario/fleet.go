@@ -43,6 +43,7 @@ func newFleet(load Load, target *loop.Target, pace client.Pace) (*fleet, error) 
 			f.stop()
 			return nil, err
 		}
+		l.Do(func(int64) { l.SetNap(load.Nap) })
 		f.loops = append(f.loops, l)
 		f.ledgers = append(f.ledgers, client.NewLedger(l, f.pubs))
 	}
@@ -91,6 +92,9 @@ func (f *fleet) makePublishers(pace client.Pace, m wire.Message) error {
 			return err
 		}
 		pace.Phase = pace.Interval * time.Duration(i) / time.Duration(l.Publishers)
+		if l.Burst > 0 {
+			pace.Phase = pace.Phase.Truncate(l.Burst)
+		}
 		hello := l.hello(fmt.Sprintf("%s/p%d", f.prefix, i), false)
 		f.pubs[i] = client.NewPublisher(f.ledgerOf(i), hello, uint32(i), t, l.QoS, pace, f.lives.report)
 	}

@@ -23,12 +23,14 @@ type Load struct {
 
 	QoS          mqtt.QoS
 	PayloadBytes int
-	Window       int     // messages not done at a time, of each publisher; 0: as many as the socket takes
-	Refill       int     // send when at least so many may be sent
-	Rate         float64 // messages a second of all publishers, an open loop; connections a second; 0: as fast as it goes
-	OneWrite     bool    // a write for each message
-	Messages     int     // of scenarios that send a number of messages, all publishers together
-	Durable      bool    // subscribers have persistent sessions
+	Window       int           // messages not done at a time, of each publisher; 0: as many as the socket takes
+	Refill       int           // send when at least so many may be sent
+	Rate         float64       // messages a second of all publishers, an open loop; connections a second; 0: as fast as it goes
+	Burst        time.Duration // open loop: messages are due at multiples of this, several publishers at once; 0: evenly spread
+	OneWrite     bool          // a write for each message
+	Nap          time.Duration // of the generator after each round of events: see loop.Loop.SetNap
+	Messages     int           // of scenarios that send a number of messages, all publishers together
+	Durable      bool          // subscribers have persistent sessions
 
 	Version   mqtt.Version
 	Transport string // mqtt, mqtts, ws or wss: which listener of a broker

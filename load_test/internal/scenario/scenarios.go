@@ -54,6 +54,9 @@ func base() Load {
 	}
 }
 
+// nap is how long the generator sleeps between rounds where many messages are under way.
+const nap = 100 * time.Microsecond
+
 var (
 	throughput = []string{MetricCPU, MetricRate}
 	paced      = []string{MetricCPU, MetricP99}
@@ -75,7 +78,7 @@ func All() []Scenario {
 func fanIn() []Scenario {
 	in := base()
 	in.Publishers, in.Subscribers, in.Groups, in.Topics = 50, 5, 5, TopicPattern
-	in.Window, in.Refill = 256, 128
+	in.Window, in.Refill, in.Nap = 256, 128, nap
 	one := in
 	one.OneWrite = true
 	acked := in
@@ -85,6 +88,9 @@ func fanIn() []Scenario {
 	exact.QoS = mqtt.ExactlyOnce
 	device := in
 	device.Publishers, device.Window, device.Refill, device.Rate, device.OneWrite = 1000, 0, 0, 10_000, true
+	device.Burst, device.Nap = time.Millisecond, 0
+	spread := device
+	spread.Burst = 0
 	device1 := device
 	device1.QoS = mqtt.AtLeastOnce
 	return []Scenario{
@@ -96,20 +102,22 @@ func fanIn() []Scenario {
 			Keys: throughput, Goal: "≤ 0.9 s CPU per million; ≥ 8× Mosquitto", run: traffic},
 		{Name: "fan-in-qos2", About: "the same, QoS 2", Load: exact,
 			Keys: throughput, Goal: "≥ 1 M/s", run: traffic},
-		{Name: "devices", About: "1,000 devices, 10,000 messages/s in all, QoS 0, to 5 subscribers; open loop", Load: device,
+		{Name: "devices", About: "1,000 devices, 10,000 messages/s in all, ten at a time each millisecond, QoS 0, to 5 subscribers; open loop", Load: device,
 			Keys: paced, Goal: "≤ 5.5 s CPU per million, p99 ≤ 0.5 ms", run: traffic},
 		{Name: "devices-qos1", About: "the same, QoS 1", Load: device1,
 			Keys: paced, Goal: "≤ 8 s CPU per million, p99 ≤ 0.5 ms", run: traffic},
+		{Name: "devices-spread", About: "as devices, evenly spread: a message each 100 µs, which a broker is woken up for", Load: spread,
+			Keys: paced, run: traffic},
 	}
 }
 
 func fanOut() []Scenario {
 	out := base()
-	out.Publishers, out.Subscribers, out.Window = 1, 500, 100
-	thousand := out
-	thousand.Subscribers, thousand.PayloadBytes, thousand.Window = 1000, 128, 1
-	wide := thousand
-	wide.Window = 32
+	out.Publishers, out.Subscribers, out.Window, out.Nap = 1, 500, 100, nap
+	wide := out
+	wide.Subscribers, wide.PayloadBytes, wide.Window = 1000, 128, 32
+	thousand := wide
+	thousand.Window, thousand.Nap = 1, 0
 	return []Scenario{
 		{Name: "fan-out", About: "1 publisher to 500 subscribers, QoS 0, 100 messages under way", Load: out,
 			Keys: throughput, Goal: "≤ 0.25 s CPU per million", run: traffic},
@@ -125,7 +133,7 @@ func pairs() []Scenario {
 	p.Publishers, p.Subscribers, p.Groups = 500, 500, 500
 	p.QoS, p.Window = mqtt.AtLeastOnce, 1
 	wide := p
-	wide.Window = 16
+	wide.Window, wide.Nap = 16, nap
 	return []Scenario{
 		{Name: "p2p-w1", About: "500 pairs, QoS 1, 1 message under way each", Load: p,
 			Keys: throughput, Goal: "≥ 1.15× Mosquitto", run: traffic},

@@ -6,12 +6,12 @@ import "github.com/barid-mqtt/barid/mqtt"
 func kept() []Scenario {
 	l := base()
 	l.Publishers, l.Subscribers, l.Groups = 1000, 10, 10
-	l.QoS, l.Window, l.Durable = mqtt.AtLeastOnce, 16, true
+	l.QoS, l.Window, l.Durable, l.Nap = mqtt.AtLeastOnce, 16, true, nap
 	few := l
 	few.Publishers = 100
 	r := base()
 	r.Publishers, r.Subscribers, r.Messages, r.Topics = 10, 5, 100_000, TopicPattern
-	r.QoS, r.Window = mqtt.AtLeastOnce, 100
+	r.QoS, r.Window, r.Nap = mqtt.AtLeastOnce, 100, nap
 	keys := []string{MetricAcked, MetricDrained, MetricCPU}
 	return []Scenario{
 		{Name: "stored", About: "QoS 1 from 1,000 publishers to 10 persistent sessions that are away, then drained; Barid with fsync before each ack",
@@ -57,7 +57,7 @@ func neighbours() []Scenario {
 	keys := []string{MetricP99, MetricP999}
 	secure := healthy()
 	secure.Publishers, secure.Subscribers, secure.Groups, secure.Rate = 50, 10, 10, 0
-	secure.Transport, secure.Window, secure.Duration = "mqtts", 50, base().Duration
+	secure.Transport, secure.Window, secure.Nap, secure.Duration = "mqtts", 50, nap, base().Duration
 	web := secure
 	web.Transport = "ws"
 	return []Scenario{
