@@ -57,7 +57,11 @@ func (b *Broker) maybePark(now time.Time, first, floor message.Position, logByte
 	}
 	b.work(func() {
 		defer b.parking.Store(false)
-		if err := b.maintain(now, first, floor, large, aged); err != nil && b.ctx.Err() == nil {
+		switch err := b.maintain(now, first, floor, large, aged); {
+		case err == nil || b.ctx.Err() != nil:
+		case errors.Is(err, storage.ErrFull): // there is an alarm for that, and it is tried again
+			b.log.Warn("sessions that lag were not parked", "error", err)
+		default:
 			b.log.Error("sessions that lag were not parked", "error", err)
 		}
 		u.notYet = now.Add(min(passShare*time.Since(now), time.Hour))

@@ -1,7 +1,9 @@
 package badger
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -81,9 +83,6 @@ func (e *Engine) applySome(force bool) error {
 		}
 		old = new(changes)
 	}
-	if err := e.roomForState(); err != nil {
-		return err
-	}
 	if err := e.state.apply(old, e.target); err != nil {
 		return err
 	}
@@ -116,7 +115,11 @@ func (e *Engine) keeper() {
 			e.logger.Warn("the log's oldest blocks were not forgotten", "error", err)
 		}
 		if err := e.checkpoint(); err != nil {
-			e.logger.Error("the state has no checkpoint", "error", err)
+			level := slog.LevelError
+			if errors.Is(err, storage.ErrFull) {
+				level = slog.LevelWarn
+			}
+			e.logger.Log(context.Background(), level, "the state has no checkpoint", "error", err)
 			if e.pause(retryDelay, nil) {
 				return
 			}

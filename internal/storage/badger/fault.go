@@ -170,6 +170,8 @@ func (e *Engine) setStateErr(err error) {
 	e.mu.Unlock()
 	e.moved.Broadcast()
 	switch {
+	case errors.Is(err, storage.ErrFull) && before == nil:
+		e.logger.Warn("the state waits for room; the log has what it lacks", "error", err)
 	case err != nil && before == nil:
 		e.logger.Error("the state was not written", "error", err)
 	case err == nil && before != nil:

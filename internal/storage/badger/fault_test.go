@@ -214,6 +214,34 @@ func TestBlocksAreHeldForATail(t *testing.T) {
 	}
 }
 
+// TestATailAtTheLogsEndHoldsNothing opens a log that is larger than what may be held, follows it from its end, and trims
+// all of it, as a session does that comes back after a restart and takes its messages.
+func TestATailAtTheLogsEndHoldsNothing(t *testing.T) {
+	o := Options{Dir: t.TempDir(), MaxQueueBytes: 20_000}
+	e := open(t, o)
+	for range 50 {
+		mustCommit(t, e, storage.Unit{Records: []storage.Record{record("t", 1000)}})
+	}
+	closeEngine(t, e)
+	e = open(t, o)
+	for _, from := range []message.Position{e.Health().Next, {Block: 40}, {Block: 1 << 40}} {
+		gate, read := make(chan struct{}), make(chan struct{}, 100)
+		defer e.Tail(0, from, func(storage.Block) { <-gate; read <- struct{}{} })()
+		close(gate)
+		for range int(max(0, int64(e.Health().Next.Block)-int64(from.Block))) {
+			<-read
+		}
+	}
+	if err := e.Trim(background, 0, message.MaxPosition); err != nil {
+		t.Fatal(err)
+	}
+	if held := e.held.Load(); held != 0 {
+		t.Errorf("%d bytes are held", held)
+	}
+	write(t, e, "after")
+	closeEngine(t, e)
+}
+
 func TestWhatCouldNeverBeWrittenIsRefused(t *testing.T) {
 	_, e := openMem(t, Options{})
 	for name, u := range map[string]storage.Unit{

@@ -240,7 +240,12 @@ func (e *Engine) letGo() error {
 	err := e.leaveCheckpoint()
 	e.use.Lock() // whoever reads the state has finished
 	defer e.use.Unlock()
-	err = errors.Join(err, e.state.close())
+	var noRoom *noRoomError
+	if closeErr := e.state.close(); errors.As(closeErr, &noRoom) {
+		e.logger.Warn("the state was left as a kill leaves it: the next start replays the log", "error", closeErr)
+	} else {
+		err = errors.Join(err, closeErr)
+	}
 	if disk := e.disk.Swap(nil); disk != nil {
 		err = errors.Join(err, disk.Close())
 	}

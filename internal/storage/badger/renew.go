@@ -11,6 +11,15 @@ import (
 // renewWaitMax is how long a state that could not be synced is left alone at most before it is opened again.
 const renewWaitMax = time.Minute
 
+// noRoomError says that the disk is too full for Badger to write anything. It is a storage.ErrFull.
+type noRoomError struct{ free, needed int64 }
+
+func (e *noRoomError) Error() string {
+	return fmt.Sprintf("the disk is full: %d KiB are free and %d KiB are needed; make room", e.free>>10, e.needed>>10)
+}
+
+func (e *noRoomError) Is(target error) bool { return target == storage.ErrFull }
+
 // stateReserve is the part of the reserve that nothing but what Badger does by itself may use: with less free, the
 // applier waits, since a page of a mapped file that finds no room on the disk ends the process.
 func (o *Options) stateReserve() int64 { return o.ReserveBytes / 4 }
@@ -26,9 +35,10 @@ func (e *Engine) lookAtSpace() int64 {
 }
 
 // roomForState says why nothing must be written to the state now.
-func (e *Engine) roomForState() error {
-	if free := e.lookAtSpace(); free < e.options.stateReserve() {
-		return fmt.Errorf("%w: %d bytes of the disk are free, and the state wants %d", storage.ErrFull, free, e.options.stateReserve())
+func (o *Options) roomForState() error {
+	free, err := o.FS.Free(o.Dir)
+	if err == nil && free < o.stateReserve() {
+		return &noRoomError{free: free, needed: o.stateReserve()}
 	}
 	return nil
 }

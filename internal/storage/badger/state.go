@@ -57,19 +57,23 @@ type state struct {
 	dir        string
 	collected  int64        // size of the value logs after they were last collected; the keeper's
 	failed     bool         // a sync has: what was written since the last good one may be lost; whoever makes checkpoints owns it
+	room       func() error // says why nothing may be written; nil: there is room
 	beforeSync func() error // nil: nothing; for tests
 }
 
 var errStateClosed = errors.New("storage: the state is not open")
 
 func openState(dir string, o *Options) (*state, error) {
-	s := &state{dir: dir, beforeSync: o.stateSync}
+	s := &state{dir: dir, beforeSync: o.stateSync, room: o.roomForState}
 	return s, s.open(o.Logger)
 }
 
 // open opens the database, which is not open.
 func (s *state) open(log *slog.Logger) error {
 	dir := s.dir
+	if err := s.room(); err != nil {
+		return fmt.Errorf("storage: open the state in %s: %w", dir, err)
+	}
 	if err := removeStubs(dir); err != nil {
 		return err
 	}
@@ -117,8 +121,14 @@ func removeStubs(dir string) error {
 	return nil
 }
 
+// close closes the database. Without room for what it would write then, it is left to the end of the process, as if that
+// were killed: the next start replays.
 func (s *state) close() error {
 	db := s.db
+	if err := s.room(); err != nil && db != nil {
+		s.db = nil
+		return err
+	}
 	if s.db = nil; db == nil {
 		return nil
 	}
@@ -188,7 +198,7 @@ func (s *state) apply(c *changes, m meta) error {
 	if s.db == nil {
 		return errStateClosed
 	}
-	w := &stateWriter{db: s.db, txn: s.db.NewTransaction(true)}
+	w := &stateWriter{db: s.db, txn: s.db.NewTransaction(true), room: s.room}
 	defer func() { w.txn.Discard() }()
 	var err error
 	c.Scan(func(key string, value []byte) bool {
@@ -199,7 +209,7 @@ func (s *state) apply(c *changes, m meta) error {
 		err = w.change(metaKey, m.bytes())
 	}
 	if err == nil {
-		err = w.txn.Commit()
+		err = w.commit()
 	}
 	if err != nil {
 		return fmt.Errorf("storage: write the state: %w", err)
@@ -211,14 +221,23 @@ func (s *state) apply(c *changes, m meta) error {
 type stateWriter struct {
 	db    *badgerdb.DB
 	txn   *badgerdb.Txn
+	room  func() error // as state's
 	count int
 	bytes int
+}
+
+// commit ends a transaction, if there is room for it.
+func (w *stateWriter) commit() error {
+	if err := w.room(); err != nil {
+		return err
+	}
+	return w.txn.Commit()
 }
 
 func (w *stateWriter) change(key, value []byte) error {
 	size := len(key) + len(value)
 	if w.count > 0 && (w.count >= txnChanges || w.bytes+size > txnBytes) {
-		if err := w.txn.Commit(); err != nil {
+		if err := w.commit(); err != nil {
 			return err
 		}
 		w.txn, w.count, w.bytes = w.db.NewTransaction(true), 0, 0

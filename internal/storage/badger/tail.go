@@ -140,11 +140,14 @@ func (t *tail) leave() {
 	e.countHeld()
 }
 
-// countHeld counts the bytes that are kept for tails only. The caller holds mu.
+// countHeld counts the bytes that are kept for tails only: a tail that needs nothing that was trimmed holds nothing,
+// however long ago it moved. The caller holds mu.
 func (e *Engine) countHeld() {
 	oldest := e.log.start
 	for t := range e.tails {
-		oldest = min(oldest, t.start)
+		if t.next < e.log.first {
+			oldest = min(oldest, t.start)
+		}
 	}
 	e.held.Store(e.log.start - oldest)
 }
