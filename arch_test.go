@@ -69,7 +69,7 @@ internal/stream              < mqtt internal/message internal/metrics internal/s
 internal/config              < mqtt + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 api                          < mqtt internal/message internal/storage internal/broker + gopkg.in/yaml.v3
-internal/cli                 < mqtt api internal/admin internal/auth/password internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
+internal/cli                 < mqtt api pkg/scram internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 
 # The load generator, a program of its own that shares the public packages with the broker and nothing else.
@@ -89,7 +89,7 @@ load_test                    < load_test/internal/command
 # Tests and what only they use. Any test may use the modules in testModules.
 internal/storage/storagetest < internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <
-scripts/e2e                  < mqtt
+scripts/e2e                  < pkg/scram mqtt
 scripts/crash                < mqtt
 `
 

@@ -22,6 +22,7 @@ for arg in "$@"; do
 done
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+govulncheck=golang.org/x/vuln/cmd/govulncheck@v1.9.0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -75,10 +76,20 @@ fuzz() {
   grep -q '^ *context deadline exceeded$' <<<"$out" && ! grep -q 'Failing input' <<<"$out"
 }
 
+# vulnerabilities looks for known ones in what the program calls, where the database can be reached.
+vulnerabilities() {
+  if curl -fsS -m 10 -o "$work/vulndb" https://vuln.go.dev/index/db.json 2>"$work/why"; then
+    step govulncheck go run "$govulncheck" ./...
+  else
+    printf 'skip  %-24s its database cannot be reached: %s\n' govulncheck "$(head -c 120 "$work/why" | tr '\n' ' ')"
+  fi
+}
+
 step gofmt formatted
 step "go mod tidy" go mod tidy -diff
 step "go vet" go vet -tags e2e ./...
 step staticcheck go run "$staticcheck" -tags e2e ./...
+vulnerabilities
 step "go build" go build -o "$work/barid" .
 tests "go test -race" go test -race -timeout 10m -v ./...
 tests "frames" go test -tags framecheck -count 1 -timeout 5m -v ./internal/message ./internal/session ./internal/conn ./internal/broker ./internal/conformance

@@ -73,12 +73,24 @@ func openingSet(cfg *config.Config, open []broker.ListenerInfo) string {
 func openingCommand(args []string, more string) string {
 	words := []string{programName()}
 	for _, arg := range args {
+		arg = withoutSecret(arg)
 		if strings.ContainsAny(arg, " \t\n\"'\\$`*?&|;<>()#~") || arg == "" {
 			arg = strconv.Quote(arg)
 		}
 		words = append(words, arg)
 	}
 	return strings.Join(append(words, more), " ")
+}
+
+// withoutSecret returns an argument of --set with its value hidden, if it is a secret's.
+func withoutSecret(arg string) string {
+	set := strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-")
+	key, _, ok := strings.Cut(strings.TrimPrefix(set, "set="), "=")
+	if !ok || !config.IsSecret(key) {
+		return arg
+	}
+	before, _, _ := strings.Cut(arg, key+"=")
+	return before + key + "=********"
 }
 
 // programName is how the user called this program. What `go run` builds lies in a directory that goes with it.

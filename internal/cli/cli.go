@@ -38,7 +38,7 @@ func commands() []command {
 	return []command{
 		{"serve", "[--config FILE] [--set path.to.key=value]…", "run the broker; what barid does without a command", serve},
 		{"check-config", "[--config FILE] [--set path.to.key=value]…", "check a configuration and print what is in effect", checkConfig},
-		{"passwd", "[-c] [-D] FILE USER, or -b FILE USER PASSWORD, or -U FILE", "add, change or delete a user of a password file; the password comes from a prompt or standard input", passwd},
+		{"passwd", "[-c] [-D] [--scram] FILE USER, or -b FILE USER PASSWORD, or -U FILE", "add, change or delete a user of a password file; the password comes from a prompt or standard input", passwd},
 		{"pub", "-t TOPIC (-m TEXT | -f FILE | -l | -s | -n) [options]", "publish messages", pub},
 		{"sub", "-t FILTER… [options]", "subscribe and print messages", sub},
 		{"backup", "FILE [--config FILE] [--set path.to.key=value]…", "write the data directory to a file (-: standard output), while the broker runs or not", backup},

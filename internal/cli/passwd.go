@@ -10,6 +10,8 @@ import (
 	"os"
 
 	"github.com/barid-mqtt/barid/internal/auth/password"
+	"github.com/barid-mqtt/barid/internal/auth/scramauth"
+	"github.com/barid-mqtt/barid/pkg/scram"
 )
 
 // passwordMaxBytes is how long an MQTT password can be.
@@ -19,7 +21,7 @@ const passwordMaxBytes = 65535
 const missing = "\x00"
 
 // passwdOptions are the flags of passwd, which are those of mosquitto_passwd.
-type passwdOptions struct{ create, remove, batch, upgrade bool }
+type passwdOptions struct{ create, remove, batch, upgrade, scram bool }
 
 // passwd changes a password file.
 func passwd(e *env, c *command, args []string) int {
@@ -29,12 +31,16 @@ func passwd(e *env, c *command, args []string) int {
 	flags.BoolVar(&o.remove, "D", false, "delete the user")
 	flags.BoolVar(&o.batch, "b", false, "take the password from the command line, where other users of the machine may see it")
 	flags.BoolVar(&o.upgrade, "U", false, "hash the passwords of a file that holds them in the clear; takes no USER")
+	flags.BoolVar(&o.scram, "scram", false, "the file is that of auth.scram_file, for enhanced authentication")
 	file, user, secret := "", missing, missing
 	if status, done := e.parse(c, flags, args, &file, &user, &secret); done {
 		return status
 	}
 	if (user == missing) != o.upgrade || (secret == missing) == o.batch {
 		return e.wrongUsage(c, errors.New("it takes FILE and USER, with -b also PASSWORD, and with -U only FILE"))
+	}
+	if o.scram && o.upgrade {
+		return e.wrongUsage(c, errors.New("-U is not for --scram: its files never hold passwords"))
 	}
 	if err := e.changePasswords(file, user, secret, o); err != nil {
 		return e.fail(c, err)
@@ -46,13 +52,15 @@ func (e *env) changePasswords(file, user, secret string, o passwdOptions) error 
 	text, err := os.ReadFile(file)
 	switch {
 	case o.create || errors.Is(err, fs.ErrNotExist) && !o.remove && !o.upgrade:
-		text = nil
+		text, err = nil, nil
 	case err != nil:
 		return err
 	}
 	switch {
 	case o.upgrade:
 		text, err = password.Upgrade(text)
+	case o.remove && o.scram:
+		text, err = scramauth.Remove(text, user)
 	case o.remove:
 		text, err = password.Remove(text, user)
 	default:
@@ -66,7 +74,11 @@ func (e *env) changePasswords(file, user, secret string, o passwdOptions) error 
 		if err != nil {
 			return err
 		}
-		text, err = password.Set(text, user, password.New(given))
+		if o.scram {
+			text, err = scramauth.Set(text, user, string(given), scram.DefaultIterations)
+		} else {
+			text, err = password.Set(text, user, password.New(given))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)

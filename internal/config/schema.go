@@ -124,3 +124,13 @@ func textOf(v reflect.Value) string {
 	}
 	return v.String()
 }
+
+// IsSecret reports whether the key at path holds a secret.
+func IsSecret(path string) bool {
+	for _, k := range Keys() {
+		if k.Secret && k.Path == path {
+			return true
+		}
+	}
+	return false
+}
