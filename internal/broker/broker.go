@@ -86,7 +86,6 @@ type Broker struct {
 	rates         rates
 	restored      atomic.Bool // all readers of the log are known: it may be trimmed
 	keeper        keeper
-	grown         grown
 	seq           atomic.Uint64
 	incarnation   atomic.Uint64
 	connections   atomic.Int64
@@ -95,6 +94,7 @@ type Broker struct {
 	sys           sysTopics // owned by the timers' goroutine
 	fullFor       int       // seconds for which the memory has been full; owned by the timers' goroutine
 	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
+	trimmed       time.Time // the sessions, last; likewise
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn.Conn]net.Conn

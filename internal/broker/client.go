@@ -31,6 +31,7 @@ type client struct {
 	online   atomic.Bool  // it has a connection
 	room     atomic.Bool  // and room in its window for a message that a shared group assigns
 	load     atomic.Int32 // messages in flight and queued
+	grown    atomic.Bool  // it holds memory that it may not need any more
 
 	mu        sync.Mutex // guards what follows; conn's lock may be taken while it is held
 	*awake               // what a session without a connection can mostly do without, see doze
@@ -43,7 +44,6 @@ type client struct {
 	expiry    uint32           // seconds that the session lives without a connection
 	lastID    uint16           // the packet identifier that was assigned last, while it dozes
 	ended     bool             //
-	grown     bool             // listed to be trimmed
 	dirty     bool             // listed by the keeper
 	stored    bool             // the engine has an entry of it
 	parked    bool             // the engine has messages that were parked for it
