@@ -163,6 +163,7 @@ func (c *client) attach(l *link) {
 	c.rouse()
 	c.link = l
 	c.epoch++
+	c.holds = nil
 	c.releases, c.releasing = nil, false // PUBREL comes again by itself
 	c.paused = false
 	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})
@@ -285,7 +286,7 @@ func (c *client) pump(b *conn.Batch) {
 		return
 	}
 	w, now := l.conn.Begin(b), c.broker.clock.At(b.Now)
-	for w.Room() {
+	for c.holds != l && w.Room() {
 		s, ok := c.session.Next(now)
 		if ok {
 			c.send(w, &s)

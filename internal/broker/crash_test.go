@@ -26,10 +26,14 @@ type mortal struct {
 	submitted atomic.Int64
 	mu        sync.Mutex
 	dead      bool
-	last      *bytes.Buffer // gets what there is when the engine is closed; nil: nobody wants it
+	before    func(storage.Unit) // is called with every unit before it is submitted; nil: nobody
+	last      *bytes.Buffer      // gets what there is when the engine is closed; nil: nobody wants it
 }
 
 func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
+	if m.before != nil {
+		m.before(u)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
@@ -328,6 +332,39 @@ func TestADiscardedSessionStaysDiscardedOverACrash(t *testing.T) {
 		}
 		if pk, err := p.receive(); err != nil || pk.Type() != mqtt.PINGRESP {
 			t.Errorf("got %v, %v: the old session's subscription came back", pk, err)
+		}
+	})
+}
+
+// TestWhereASubscriptionBeginsIsTheSameAfterACrash: a message that is committed between the making of a SUBSCRIBE's commit
+// and that commit is not the client's, or it would take the identifier of another message.
+func TestWhereASubscriptionBeginsIsTheSameAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		e, units := w.engine, 0
+		var subscribing atomic.Bool
+		e.before = func(storage.Unit) {
+			if !subscribing.Load() {
+				return
+			}
+			units++
+			r := storage.Record{Message: &message.Message{Topic: "t", QoS: 2, Payload: []byte("between")}}
+			if err := e.Engine.Submit(0, storage.Unit{Records: []storage.Record{r}}, func(message.Position, error) {}); err != nil {
+				t.Error(err)
+			}
+		}
+		sub, _ := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600})
+		synctest.Wait()
+		subscribing.Store(true)
+		sub.subscribe(t, "t", 2)
+		subscribing.Store(false)
+		publish(t, w, "pub", &mqtt.Publish{Topic: []byte("t"), Payload: []byte("after"), QoS: 2, PacketID: 1})
+		first := expectPublish(t, sub)
+		w.crash()
+		sub, _ = w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600})
+		if p := expectPublish(t, sub); units == 0 || string(p.Payload) != string(first.Payload) || p.PacketID != first.PacketID || !p.Dup {
+			t.Errorf("got %s as %d, after the crash %s as %d", first.Payload, first.PacketID, p.Payload, p.PacketID)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 
 // pass sends a delivery past the empty queue of a client that keeps up. The caller holds c.mu.
 func (c *client) pass(b *conn.Batch, d *session.Delivery) bool {
-	if c.broker.expired(d.Message, b.Now) {
+	if c.holds == c.link || c.broker.expired(d.Message, b.Now) {
 		return false // the queue is where it is dropped, and counted
 	}
 	w := c.link.conn.Begin(b)

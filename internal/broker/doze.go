@@ -37,6 +37,7 @@ type awake struct {
 	parkedNext parkedPlace            // the next parked message
 	taken      []*state.ParkedMessage // those that were queued, and are still in the store
 	releases   []uint16               // PUBREL packets that wait for the state to be kept
+	holds      *link                  // has nothing sent until a change of subscriptions is kept; nil: none
 	releasing  bool                   // and a commit is under way for those before them
 }
 

@@ -270,16 +270,15 @@ func (c *client) keepReleases() {
 	}
 }
 
-// subscriptionOps keep changed subscriptions. The caller holds c.mu.
-func (c *client) subscriptionOps(changes []change) (ops []storage.Op) {
+// subscriptionOps keep changed subscriptions that are in force from a place on. The caller holds c.mu.
+func (c *client) subscriptionOps(changes []change, from message.Position) (ops []storage.Op) {
 	if !c.broker.keeps || !c.durable.Load() {
 		return nil
 	}
-	end := c.broker.logEnd()
 	for _, ch := range changes {
-		ops = append(ops, c.subscriptionOp(ch.key, ch.sub, end))
+		ops = append(ops, c.subscriptionOp(ch.key, ch.sub, from))
 		if o := ch.offset; o != nil {
-			ops = append(ops, state.PutStreamCursor(c.owner(), ch.key, state.StreamCursor{Next: o.Place(end), Since: o.Since}))
+			ops = append(ops, state.PutStreamCursor(c.owner(), ch.key, state.StreamCursor{Next: o.Place(from), Since: o.Since}))
 		}
 	}
 	return ops

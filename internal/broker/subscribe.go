@@ -135,29 +135,62 @@ func (l *link) subackCodes(p *mqtt.Subscribe, codes []mqtt.ReasonCode) []mqtt.Re
 	return codes
 }
 
-// commit submits what changed, with the connection suspended, and puts it in force. then runs on the connection.
+// commit puts in force what changed, and keeps it, with the connection suspended. then runs on the connection.
+//
+// From which place of the log on a change holds must be the same after a crash, since the identifiers of what is sent
+// follow from what the log has for the client. So the place is taken from an empty unit first and kept by a second one,
+// and nothing is sent in between.
 func (l *link) commit(changes []change, then func(*conn.Batch)) {
 	c := l.client
 	l.conn.Suspend()
+	err := c.broker.submit(storage.Unit{}, func(pos message.Position, err error) {
+		if err == nil {
+			err = l.commitAt(pos, changes, then)
+		}
+		if err != nil {
+			l.conn.Close(mqtt.ServerUnavailable, "")
+		}
+	})
+	if err != nil {
+		l.conn.Close(mqtt.ServerBusy, "the server is busy")
+	}
+}
+
+// commitAt puts changes in force from a place on, and keeps that.
+func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.Batch)) error {
+	c := l.client
 	c.mu.Lock()
-	ops := c.subscriptionOps(changes)
-	c.mu.Unlock()
-	err := c.broker.submit(storage.Unit{Ops: ops}, func(pos message.Position, err error) {
+	defer c.mu.Unlock()
+	for i := range changes {
+		c.inForce(&changes[i], pos)
+	}
+	ops := c.subscriptionOps(changes, pos)
+	if len(ops) == 0 {
+		c.prune()
+		l.conn.ResumeWith(then)
+		return nil
+	}
+	if c.link == l {
+		c.holds = l
+	}
+	return c.broker.submit(storage.Unit{Ops: ops}, func(_ message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return
 		}
 		c.mu.Lock()
-		for i := range changes {
-			c.inForce(&changes[i], pos)
+		if c.holds == l {
+			c.holds = nil
 		}
 		c.prune()
 		c.mu.Unlock()
-		l.conn.ResumeWith(then)
+		l.conn.ResumeWith(func(b *conn.Batch) {
+			then(b)
+			c.mu.Lock()
+			c.pump(b)
+			c.mu.Unlock()
+		})
 	})
-	if err != nil {
-		l.conn.Close(mqtt.ServerBusy, "the server is busy")
-	}
 }
 
 // inForce gives a pending version its place. The caller holds c.mu.
