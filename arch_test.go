@@ -54,6 +54,7 @@ internal/auth/aclfile        < internal/auth
 internal/auth/clientcert     < mqtt internal/auth
 internal/auth/password       < mqtt internal/auth + golang.org/x/crypto
 internal/auth/acljson        < mqtt internal/auth
+internal/auth/builtin        < internal/message internal/state internal/storage internal/auth internal/auth/acljson internal/auth/password
 internal/auth/httpauth       < mqtt internal/auth internal/auth/acljson
 internal/auth/jwt            < mqtt internal/auth internal/auth/acljson + github.com/golang-jwt/jwt
 internal/auth/scramauth      < mqtt pkg/scram internal/auth

@@ -32,6 +32,9 @@ type opener[T any] struct {
 // openAccess makes the authenticators and authorisers that the configuration asks for, unless an Option has set others.
 func (b *Broker) openAccess() error {
 	cfg := &b.cfg.Auth
+	if err := b.openStore(); err != nil {
+		return err
+	}
 	authenticators := []opener[auth.Authenticator]{
 		{config.AuthJWT, b.openJWT}, {config.AuthPasswords, b.openPasswords}, {config.AuthHTTP, b.openHTTP},
 	}
@@ -54,6 +57,7 @@ func (b *Broker) openAccess() error {
 		opener[auth.Authorizer]
 		set bool
 	}{
+		{opener[auth.Authorizer]{"built_in.rules", func(*access) (auth.Authorizer, error) { return b.store.rules, nil }}, cfg.BuiltIn.Rules},
 		{opener[auth.Authorizer]{"acl_file", b.openACLFile}, cfg.ACLFile != ""},
 		{opener[auth.Authorizer]{"http_acl", b.openHTTPACL}, cfg.HTTPACL.URL != ""},
 	}
@@ -82,6 +86,9 @@ func (b *Broker) openPasswords(a *access) (auth.Authenticator, error) {
 			return nil, err
 		}
 		sources = append(sources, f)
+	}
+	if b.cfg.Auth.BuiltIn.Users {
+		sources = append(sources, b.store.users)
 	}
 	return password.NewChecker(sources...), nil
 }

@@ -54,6 +54,9 @@ type Broker struct {
 	authenticator auth.Authenticator
 	permissions   *auth.Permissions
 	access        access
+	store         store
+	flapping      flapping
+	failures      failureWatch
 	methods       map[string]auth.Method
 	flusher       *conn.Flusher
 	loops         *conn.Loops // set by Start; nil: connections have a goroutine each
@@ -198,6 +201,7 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)
 	limitMemory()
+	b.watchFailures(now)
 	b.trim()
 	b.trimSessions(now)
 	if b.restored.Load() {

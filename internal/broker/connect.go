@@ -49,6 +49,9 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 		ClientID: p.ClientID, Username: p.Username, HasUsername: p.HasUsername, Password: p.Password, HasPassword: p.HasPassword,
 		Version: p.Version, Listener: k.listener.name, RemoteAddr: c.Info().RemoteAddr, TLS: k.listener.tlsState(k.net),
 	}
+	if k.banned(p.Username) {
+		return
+	}
 	if p.HasAuthMethod {
 		m := k.broker.methods[p.AuthMethod]
 		if m == nil {
@@ -68,6 +71,16 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 		id, err := k.listener.authenticator.Authenticate(k.broker.ctx, &k.request)
 		k.authenticated(id, err)
 	})
+}
+
+// banned refuses a client that is banned.
+func (k *connecting) banned(username string) bool {
+	ban, ok := k.broker.store.bans.Find(k.packet.ClientID, username, k.request.RemoteAddr)
+	if ok {
+		k.broker.log.Debug("banned client refused", "client", k.packet.ClientID, "address", k.request.RemoteAddr, "as", ban.As, "who", ban.Who)
+		k.conn.Refuse(mqtt.Banned, "")
+	}
+	return ok
 }
 
 // quick are authenticators that answer at once.
@@ -145,7 +158,15 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 	if err != nil {
 		b.metrics.AuthenticationFailures.Inc()
 		b.log.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
-		k.conn.Refuse(codeOf(err), "")
+		refuse := func() { k.conn.Refuse(codeOf(err), "") }
+		if delay := b.failures.by.Note(k.request.RemoteAddr, time.Now()); delay > 0 {
+			time.AfterFunc(delay, refuse)
+		} else {
+			refuse()
+		}
+		return
+	}
+	if id.Username != p.Username && k.banned(id.Username) {
 		return
 	}
 	k.link = &link{
@@ -323,6 +344,10 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 		return
 	}
 	b.metrics.Connects.Inc()
+	b.countConnect(c.id, time.Now())
+	if _, banned := b.store.bans.Find(c.id, l.identity.Username, k.request.RemoteAddr); banned { // while it connected
+		k.conn.Close(mqtt.AdministrativeAction, "banned")
+	}
 	b.log.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
 	k.conn.ResumeWith(func(batch *conn.Batch) {
 		c.mu.Lock()

@@ -24,6 +24,7 @@ type Auth struct {
 	HTTPACL        HTTP       `yaml:"http_acl"`
 	HTTPACLCache   int        `yaml:"http_acl_cache_seconds" min:"1" max:"86400" doc:"how long an answer of http_acl holds"`
 	HTTPACLEntries int        `yaml:"http_acl_cache_entries" min:"1" max:"100000000" doc:"how many answers of http_acl are remembered"`
+	Flapping       Flapping   `yaml:"flapping"`
 	NoMatch        NoMatch    `yaml:"no_match" enum:"deny,allow" doc:"what no rule says anything about, once there is a source of rules"`
 	DenyAction     DenyAction `yaml:"deny_action" enum:"ack_and_drop,disconnect" doc:"MQTT 3.x: a PUBLISH that is not allowed is acknowledged and dropped, or ends the connection"`
 }
@@ -32,6 +33,13 @@ type Auth struct {
 type BuiltIn struct {
 	Users bool `yaml:"users" doc:"let the users in that the broker keeps"`
 	Rules bool `yaml:"rules" doc:"go by the rules that the broker keeps"`
+}
+
+// Flapping bans clients that connect again and again.
+type Flapping struct {
+	MaxConnects   int `yaml:"max_connects" max:"1000000" doc:"connections of one client id in a window, past which it is banned; 0: no limit"`
+	WindowSeconds int `yaml:"window_seconds" min:"1" max:"86400" doc:"length of the window"`
+	BanSeconds    int `yaml:"ban_seconds" min:"1" max:"31536000" doc:"how long it is banned"`
 }
 
 // NoMatch is what happens to what no rule says anything about.

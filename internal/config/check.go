@@ -84,7 +84,6 @@ func (l *loader) setSecret(v reflect.Value, path, file, text string) {
 
 // check applies the rules that concern more than one key.
 func (l *loader) check() {
-	l.refuseUnprotected()
 	l.checkAuth()
 	if len(l.cfg.Listeners) == 0 {
 		l.failKey("listeners", "there is none; clients could not connect")
@@ -105,26 +104,6 @@ func (l *loader) check() {
 	if l.cfg.DataDir == "" {
 		l.failKey("data_dir", "is empty; name a directory")
 	}
-}
-
-// refuseUnprotected refuses keys that would protect the broker and have no effect yet: starting without them would
-// leave it open.
-func (l *loader) refuseUnprotected() {
-	for _, k := range []struct{ key, value string }{
-		{"auth.built_in.users", word(l.cfg.Auth.BuiltIn.Users)},
-		{"auth.built_in.rules", word(l.cfg.Auth.BuiltIn.Rules)},
-	} {
-		if k.value != "" {
-			l.failKey(k.key, "not available in this version, and without it the broker would be open; leave it out")
-		}
-	}
-}
-
-func word(set bool) string {
-	if set {
-		return "true"
-	}
-	return ""
 }
 
 func (l *loader) checkStream(key string, s Stream) {

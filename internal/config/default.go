@@ -16,7 +16,7 @@ func Default() *Config {
 		Logging: Logging{Level: "info", Format: "text"},
 		Auth: Auth{
 			JWT: defaultJWT(), HTTP: defaultHTTP(), HTTPACL: defaultHTTP(), HTTPACLCache: 60, HTTPACLEntries: 10_000,
-			Order: []string{}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},
+			Order: []string{}, Flapping: Flapping{WindowSeconds: 60, BanSeconds: 300}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},
 	}
 }
 

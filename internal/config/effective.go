@@ -44,7 +44,6 @@ func (c *Config) PacketLimit(ln Listener) int64 {
 }
 
 // NotYet returns the keys that are set to something else than their default and have no effect in this version.
-// Keys without which the broker would be less safe than asked for are not among them: Load refuses those.
 func (c *Config) NotYet() []string {
 	d := Default()
 	var keys []string
