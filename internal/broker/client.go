@@ -184,12 +184,12 @@ func (c *client) detach(l *link) {
 	c.ready.Store(false)
 	c.room.Store(false)
 	c.online.Store(false)
+	c.followersLeave()
 	c.returnAccounts(func(a *account) bool { return !c.durable.Load() || a.group.hasOnline() })
 	returned := c.session.TakeGroup(ofGroup)
 	unsent := c.session.Detach()
 	c.broker.memory.Note(&c.noted, 0)
 	c.cursor.leave(c.broker.router.Begun())
-	c.followersLeave()
 	for _, d := range unsent {
 		switch {
 		case followed(d):

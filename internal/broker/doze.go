@@ -25,6 +25,8 @@ type awake struct {
 	groups     map[*group]int              // that it is a member of, and how often
 	accounts   map[string]*account         // with groups, by subscription: of those, and of some that it has left
 	followers  []*follower                 // its subscriptions to streams
+	given      []send                      // what those gave it, and is not kept yet
+	giving     bool                        // a commit is under way for those before
 	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log

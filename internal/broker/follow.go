@@ -127,12 +127,12 @@ func (f *follower) wants(topic string) bool {
 // room reports whether the client can take a message of the follower. The caller holds the client's lock.
 func (f *follower) room() bool {
 	c := f.client
-	return c.link != nil && c.session.Room() > 0 && c.session.QueuedBytes() < followQueueBytes &&
+	return c.link != nil && c.session.Assignable() && c.session.Room() > 0 && c.session.QueuedBytes() < followQueueBytes &&
 		c.session.Queued() < min(followQueue, max(1, c.broker.cfg.Session.QueueMemoryMessages/4))
 }
 
-// take queues a record and moves the cursor past it. Without room the cursor stops there, and take returns false. The
-// caller holds the client's lock.
+// take gives the client a record and moves the cursor past it. Without room the cursor stops there, and take returns
+// false. The caller holds the client's lock.
 func (f *follower) take(b *conn.Batch, r router.Record) bool {
 	c := f.client
 	if !f.room() {
@@ -146,8 +146,61 @@ func (f *follower) take(b *conn.Batch, r router.Record) bool {
 		return true // it was published by the client itself, or the subscription has just ended
 	}
 	d.Group, d.Position = f, r.Position
+	if d.QoS > mqtt.AtMostOnce {
+		return f.give(b, d)
+	}
 	c.enqueue(b, d)
 	return true
+}
+
+// give puts a delivery in flight. Where a follower is among the client's other deliveries does not follow from the log, so
+// its identifiers are those that are kept for such, and the others come back the same after a crash. QoS 2 is
+// kept before it is sent, or another message might get its identifier then. The caller holds the client's lock.
+func (f *follower) give(b *conn.Batch, d session.Delivery) bool {
+	c := f.client
+	id, ok := c.session.Assign(&d)
+	if !ok {
+		f.cursor.stop(d.Position)
+		return false
+	}
+	if d.QoS == mqtt.ExactlyOnce && c.broker.keeps && c.durable.Load() {
+		c.given = append(c.given, send{client: c, link: c.link, id: id, delivery: d})
+		c.keepGiven()
+		return true
+	}
+	c.session.Kept(id, &d)
+	c.pump(b)
+	return true
+}
+
+// keepGiven has the state kept that has what followers gave, and sends it after that: one commit for all that came since
+// the last. The caller holds c.mu.
+func (c *client) keepGiven() {
+	if c.giving || len(c.given) == 0 || c.link == nil {
+		return
+	}
+	l, sends := c.link, c.given
+	c.given, c.giving = nil, true
+	ops, kept := c.snapshotOps()
+	err := c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) {
+		kept.settle(err)
+		b := conn.NewBatch()
+		b.Now = time.Now()
+		if err != nil {
+			l.conn.Close(mqtt.ServerUnavailable, "")
+		} else {
+			c.sendKept(b, sends)
+		}
+		c.mu.Lock()
+		c.giving = false
+		c.keepGiven()
+		c.mu.Unlock()
+		b.Flush(c.broker.metrics)
+	})
+	if err != nil {
+		c.giving = false
+		l.conn.Close(mqtt.ServerBusy, "the server is busy")
+	}
 }
 
 // Lag implements router.Reader.
@@ -267,21 +320,32 @@ func (f *follower) cursorOp() storage.Op {
 // followersWantMore asks for a turn for each follower that is behind and has room. The caller holds c.mu.
 func (c *client) followersWantMore() {
 	for _, f := range c.followers {
-		if f.begun && !f.cursor.live && f.room() {
+		if f.begun && !f.cursor.live && f.room() && c.windowOpen() {
 			c.broker.router.CatchUp(f)
 		}
 	}
 }
 
-// followersLeave takes the followers out of the tail, since the client has no connection any more. The caller holds c.mu.
+// followersLeave takes the followers out of the tail, since the client has no connection any more, and moves them back to
+// what they gave it and was not sent. The caller holds c.mu.
 func (c *client) followersLeave() {
 	for _, f := range c.followers {
 		f.cursor.leave(c.broker.router.Begun())
 	}
+	for _, x := range c.session.TakeUnsent(followed) {
+		x.Delivery.Group.(*follower).cursor.rewind(x.Delivery.Position)
+	}
+	c.given = nil
 }
 
 // followed reports whether a delivery was read from a stream.
 func followed(d session.Delivery) bool {
 	_, ok := d.Group.(*follower)
 	return ok
+}
+
+// windowOpen reports whether a quarter of the window is free, so that it is worth reading for. The caller holds c.mu.
+func (c *client) windowOpen() bool {
+	window := min(c.broker.cfg.Session.InFlightMax, int(c.link.receiveMaximum))
+	return window-c.session.InFlight() >= max(1, window/4)
 }
