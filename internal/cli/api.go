@@ -153,7 +153,6 @@ func hashSlowly(ctx context.Context, fn func()) error {
 	}
 }
 
-
 // served is a broker and its API, which ends first.
 type served struct {
 	*broker.Broker
