@@ -299,3 +299,18 @@ func FuzzTemplate(f *testing.F) {
 		}
 	})
 }
+
+// A redirect is not followed: it would send passwords to whoever the answer names.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	other := newServer(t).says(`{"result":"allow"}`)
+	s := newServer(t).does(func(w http.ResponseWriter) {
+		w.Header().Set("Location", other.URL)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
+	if _, err := authenticator(t, Options{URL: s.URL}).Authenticate(t.Context(), request); !errors.Is(err, mqtt.ServerUnavailable) {
+		t.Error(err)
+	}
+	if n := other.count.Load(); n != 0 {
+		t.Errorf("the other server was asked %d times", n)
+	}
+}
