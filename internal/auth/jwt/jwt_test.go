@@ -390,3 +390,20 @@ func FuzzKeySets(f *testing.F) {
 		_, _ = parsePEM(text)
 	})
 }
+
+// The library checks a key's type too; that a key is not even tried must not hang on it.
+func TestKeysFitTheAlgorithmsOfTheirType(t *testing.T) {
+	for alg, want := range map[string]string{
+		"HS256": "HS256 HS384 HS512", "RS256": "RS256 RS384 RS512 PS256 PS384 PS512", "ES256": "ES256", "ES384": "ES384", "ES512": "ES512", "EdDSA": "EdDSA",
+	} {
+		k := key{verify: issuerKey(alg)}
+		if alg != "HS256" {
+			k.verify = public(k.verify)
+		}
+		for _, other := range append(allAlgorithms, "none", "") {
+			if got := k.fits("", other); got != strings.Contains(" "+want+" ", " "+other+" ") {
+				t.Errorf("the key of %s fits %q: %v", alg, other, got)
+			}
+		}
+	}
+}
