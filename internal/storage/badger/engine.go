@@ -125,6 +125,8 @@ type Engine struct {
 
 	// disk is the log on disk; nil while it could not be opened again.
 	disk atomic.Pointer[wal.Log]
+	// decoded counts the blocks that were read from disk and decoded.
+	decoded atomic.Int64
 	// held is the size of the blocks that were trimmed and are kept for tails only.
 	held atomic.Int64
 	// use is held for reading by whoever uses Badger outside the applier and the keeper, and for writing to close it.
@@ -310,6 +312,9 @@ func recordsBytes(records []storage.Record) int64 {
 	}
 	return size
 }
+
+// Decoded returns how many blocks were read from disk and decoded for readers, who share them as long as they are cached.
+func (e *Engine) Decoded() int64 { return e.decoded.Load() }
 
 // Health implements storage.Engine.
 func (e *Engine) Health() storage.Health {

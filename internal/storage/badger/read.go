@@ -92,6 +92,7 @@ func (e *Engine) load(sequence uint64) (*block, error) {
 	if b.records, err = decodeRecords(&h, payload); err != nil {
 		return nil, fmt.Errorf("storage: read block %d on disk: %w", at.disk, err)
 	}
+	e.decoded.Add(1)
 	e.cache.add(b)
 	return b, nil
 }
