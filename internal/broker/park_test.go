@@ -135,6 +135,42 @@ func TestASlowSessionIsParkedWhileItIsConnected(t *testing.T) {
 	}
 }
 
+// What a shared group gave a slow session is the group's to keep: it is not parked, and comes once like the rest.
+func TestASlowMemberOfAGroupIsParkedWithItsOwnMessagesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "session.queue_memory_messages=10")
+		w.opts = []Option{parkSoon}
+		w.restart()
+		defer w.close()
+		slow, _ := w.connect(&mqtt.Connect{ClientID: "slow", SessionExpirySeconds: 1000, ReceiveMaximum: 1})
+		slow.subscribe(t, "mine", 1)
+		slow.subscribe(t, "$share/g/ours", 1)
+		first := expectNumber(t, w, slow)
+		for i := range 20 {
+			sendNumbered(t, w, 1+2*i, "ours", "mine")
+		}
+		pause(5 * time.Second)
+		for kv, err := range w.engine.Scan(t.Context(), state.Parked) {
+			_, m, err2 := state.DecodeParked(kv)
+			if err := errors.Join(err, err2); err != nil {
+				t.Fatal(err)
+			}
+			body, err := w.b.body(t.Context(), m.Delivery.Position)
+			if err != nil || body == nil || body.Topic != "mine" {
+				t.Errorf("parked: %+v, %v", body, err)
+			}
+		}
+		sendTo(t, slow, &mqtt.Puback{Ack: mqtt.Ack{PacketID: first}})
+		got := slow.numbers(t)
+		slices.Sort(got)
+		wantNumbers(t, "slow", got, upTo(1, 41))
+		pause(time.Minute)
+		for range w.engine.Scan(t.Context(), state.Parked) {
+			t.Error("a message is still parked though all were acknowledged")
+		}
+	})
+}
+
 // expectNumber publishes message 0 to a client and returns its identifier.
 func expectNumber(t *testing.T, w *world, p *peer) uint16 {
 	t.Helper()

@@ -26,7 +26,7 @@ func BenchmarkStored(b *testing.B) {
 		name := fmt.Sprintf("%dx%d/", c.publishers, c.window)
 		b.Run(name+"engine", func(b *testing.B) {
 			before := ownCPU(b)
-			rate(b, n, func() { engineStores(b, c.publishers, c.window, n) })
+			report(b, n, func() { engineStores(b, c.publishers, c.window, n) })
 			b.ReportMetric(float64((ownCPU(b)-before).Microseconds())/float64(n*b.N), "us-CPU/msg")
 		})
 		b.Run(name+"barid", func(b *testing.B) {
@@ -48,8 +48,8 @@ func ownCPU(b *testing.B) time.Duration {
 	return p.cpu(b)
 }
 
-// rate runs fn once and reports messages a second.
-func rate(b *testing.B, n int, fn func()) {
+// report runs fn once and reports messages a second.
+func report(b *testing.B, n int, fn func()) {
 	b.Helper()
 	for b.Loop() {
 		fn()
@@ -68,7 +68,7 @@ func storeFor(b *testing.B, dial func() net.Conn, publishers, window, n int) {
 	_ = p.conn.Close()
 	l := newLoad(b, dial, publishers, window)
 	defer l.close()
-	rate(b, n, func() { l.publish(b, n, func(p, _ int) string { return fmt.Sprint("site/", p, "/temperature") }) })
+	report(b, n, func() { l.publish(b, n, func(p, _ int) string { return fmt.Sprint("site/", p, "/temperature") }) })
 }
 
 // engineStores has goroutines submit units of one record, and wait for them as publishers do.
