@@ -13,7 +13,7 @@ import (
 // bound the runtime is slow to give memory back that a burst has taken.
 const (
 	gcPercent   = 50
-	memorySlack = 24 << 20
+	memorySlack = 20 << 20
 )
 
 var tuned atomic.Bool

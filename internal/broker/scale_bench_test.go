@@ -220,4 +220,7 @@ func BenchmarkOpen(b *testing.B) {
 		p = startProcess(b, dir)
 		b.Logf("%d messages: listens after %v, with %d MiB of memory", messages, p.ready.Round(time.Millisecond), p.memory(b, "VmRSS")>>20)
 	}
+	begun := time.Now()
+	takeAll(b, p.dial(b), awayID(7), messages/2000) // half of what waits for it
+	b.Logf("a session took its first %d messages in %v", messages/2000, time.Since(begun).Round(time.Millisecond))
 }
