@@ -179,16 +179,16 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 			return
 		}
 		c.mu.Lock()
-		if c.holds == l {
-			c.holds = nil
-		}
 		c.prune()
 		c.mu.Unlock()
 		l.conn.ResumeWith(func(b *conn.Batch) {
 			then(b)
 			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.holds == l {
+				c.holds = nil
+			}
 			c.pump(b)
-			c.mu.Unlock()
 		})
 	})
 }
