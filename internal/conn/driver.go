@@ -215,6 +215,7 @@ func (d *driver) readLast(feed func([]byte) Status, s Status) {
 	d.mu.Lock()
 	d.last = true
 	d.mu.Unlock()
+	first := time.Now()
 	t := time.NewTimer(lastReads)
 	defer t.Stop()
 	for left > 0 && s != Closed {
@@ -229,12 +230,20 @@ func (d *driver) readLast(feed func([]byte) Status, s Status) {
 			s = feed(nil)
 			continue
 		}
-		_ = d.nc.SetReadDeadline(time.Now().Add(lastReadWait))
+		set := time.Now()
+		_ = d.nc.SetReadDeadline(set.Add(lastReadWait))
 		var err error
-		if s, err = d.readOnce(count); err != nil {
-			d.gone = !errors.Is(err, os.ErrDeadlineExceeded)
+		begun := time.Now()
+		if s, err = d.readOnce(count); err == nil {
+			continue
+		}
+		d.gone = !errors.Is(err, os.ErrDeadlineExceeded)
+		// On a busy machine the deadline may have passed before the read began, which then looked at nothing.
+		late := begun.Sub(set) > lastReadWait/2 || time.Since(begun) > 2*lastReadWait
+		if d.gone || !late || time.Since(first) > lastReads {
 			return
 		}
+		s = Hungry
 	}
 }
 

@@ -336,7 +336,7 @@ func (l *Loop) lookAtQueue(b *Batch) (stopped bool) {
 func (l *Loop) goOn(b *Batch, d *driver) {
 	switch {
 	case l.find(int32(d.fd)) != d:
-		d.relook(l)
+		d.relook()
 	case d.c.IsClosing() || d.c.ending.Load() != nil:
 		l.hand(d, d.status())
 	case d.stalled && !d.c.IsSuspended():
@@ -356,11 +356,12 @@ func (d *driver) status() Status {
 	return Hungry
 }
 
-// relook passes a wake on to the loop that a connection moved to meanwhile.
-func (d *driver) relook(from *Loop) {
+// relook passes a wake on to the loop that a connection moved to meanwhile, which may be the one that asks: it has moved
+// back then.
+func (d *driver) relook() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.loop != nil && d.loop != from {
+	if d.loop != nil {
 		d.loop.look(d)
 	}
 }
