@@ -29,7 +29,10 @@ func (b *Broker) trimSessions(now time.Time) {
 func (c *client) trimIfQuiet() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session.Quiet() {
+	switch {
+	case c.awake == &dozing: // which has given back all, and shares what it has
+		c.grown.Store(false)
+	case c.session.Quiet():
 		c.session.Trim()
 		c.grown.Store(false)
 	}
