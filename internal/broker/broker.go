@@ -88,6 +88,7 @@ type Broker struct {
 	opened        atomic.Bool // listeners are open
 	rates         rates
 	restored      atomic.Bool // all readers of the log are known: it may be trimmed
+	retainedAt    uint64      // the last change of the retained messages that were restored; static after New
 	keeper        keeper
 	seq           atomic.Uint64
 	incarnation   atomic.Uint64
@@ -176,6 +177,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	if err := b.restore(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restoring sessions: %w", err), b.Stop(b.ctx))
 	}
+	b.retainedAt = b.retained.Changes()
 	b.restored.Store(true)
 	b.startKeeper()
 	return b, nil

@@ -133,6 +133,8 @@ type replay struct {
 	of      *subscription
 	version *session.Subscription // that asked for it
 	after   string                // the topic of the last one that was taken
+	asOf    uint64                // which change of the store was the last before the subscription
+	epoch   uint64                // of the connection that subscribed
 }
 
 // replayEntries is how many retained messages are fetched at a time.
@@ -361,7 +363,8 @@ func (c *client) refill(b *conn.Batch) bool {
 		queued := 0
 		for _, e := range entries {
 			r.after = e.Message.Topic
-			if d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.version}); ok && c.mayReceive(e.Message.Topic) {
+			d, ok := session.Merge(e.Message, c.id, []*session.Subscription{r.version})
+			if ok && !c.cameSince(r, &e, &d) && c.mayReceive(e.Message.Topic) {
 				d.Retain = true
 				if c.session.Enqueue(d) == message.NotDropped {
 					queued++
@@ -377,6 +380,12 @@ func (c *client) refill(b *conn.Batch) bool {
 		}
 	}
 	return false
+}
+
+// cameSince reports whether a retained message came after the subscription, and so comes to it as any other message. With
+// QoS 0 it may have passed while the client was away. The caller holds c.mu.
+func (c *client) cameSince(r *replay, e *retain.Entry, d *session.Delivery) bool {
+	return e.Change > r.asOf && (d.QoS > mqtt.AtMostOnce || r.epoch == uint64(c.epoch))
 }
 
 // wantMore asks for a turn of reading the log, if the client itself has room for it, and lets its groups see that they

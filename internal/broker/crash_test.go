@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -27,6 +28,9 @@ type mortal struct {
 	mu        sync.Mutex
 	dead      bool
 	before    func(storage.Unit) // is called with every unit before it is submitted; nil: nobody
+	holding   bool               // what is submitted waits for let, as on a disk that takes its time
+	held      []func()           // that
+	refusal   error              // of what has records; nil: none
 	last      *bytes.Buffer      // gets what there is when the engine is closed; nil: nobody wants it
 }
 
@@ -40,14 +44,54 @@ func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Pos
 		return nil
 	}
 	m.submitted.Add(1)
+	if m.holding {
+		m.held = append(m.held, func() {
+			if err := m.Submit(lane, u, done); err != nil {
+				done(message.Position{}, err)
+			}
+		})
+		return nil
+	}
+	refusal := m.refusal
+	if len(u.Records) == 0 {
+		refusal = nil
+	}
+	if refusal != nil {
+		u = storage.Unit{} // so that done is called in its turn
+	}
 	return m.Engine.Submit(lane, u, func(pos message.Position, err error) {
 		m.mu.Lock()
 		dead := m.dead
 		m.mu.Unlock()
 		if !dead {
-			done(pos, err)
+			done(pos, errors.Join(err, refusal))
 		}
 	})
+}
+
+// refuse has units with records fail, as on a full disk; nil: not any more.
+func (m *mortal) refuse(err error) {
+	m.mu.Lock()
+	m.refusal = err
+	m.mu.Unlock()
+}
+
+// hold has everything that is submitted wait until let.
+func (m *mortal) hold() {
+	m.mu.Lock()
+	m.holding = true
+	m.mu.Unlock()
+}
+
+func (m *mortal) let() {
+	m.mu.Lock()
+	m.holding = false
+	held := m.held
+	m.held = nil
+	m.mu.Unlock()
+	for _, submit := range held {
+		submit()
+	}
 }
 
 // Close implements storage.Engine.

@@ -28,6 +28,7 @@ type awake struct {
 	given      []send                      // what those gave it, and is not kept yet
 	giving     bool                        // a commit is under way for those before
 	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
+	coming     []string                    // keys of subscriptions that get a replay once their commit is through
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log
 	keptLen    int64                       // bytes of it

@@ -164,6 +164,9 @@ func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 		r := e.Value.(*replay)
 		s.Replays = append(s.Replays, state.Replay{Key: r.key, After: r.after})
 	}
+	for _, key := range c.coming {
+		s.Replays = append(s.Replays, state.Replay{Key: key})
+	}
 	ops = append(ops, state.PutSnapshot(c.owner(), s))
 	for _, f := range c.followers {
 		if f.begun {

@@ -95,7 +95,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 	}
 	l.logged = waits
 	if err != nil {
-		code, waits = mqtt.ServerUnavailable, false
+		code, waits = mqtt.UnspecifiedError, false
 	}
 	if waits || p.QoS == mqtt.AtMostOnce {
 		return conn.Done, nil
@@ -110,7 +110,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 
 // notKept reports whether a code means that a message which is allowed is lost unless it is sent again.
 func notKept(code mqtt.ReasonCode) bool {
-	return code == mqtt.QuotaExceeded || code == mqtt.ServerUnavailable
+	return code == mqtt.QuotaExceeded || code == mqtt.UnspecifiedError
 }
 
 // isSys reports whether a topic belongs to the broker's own tree, which no client publishes to.

@@ -28,8 +28,9 @@ const (
 type publisher struct {
 	packetID uint16
 	keepID   bool
-	ops      []storage.Op  // state that changes with the message
-	waiter   router.Waiter // nil: nobody waits
+	ops      []storage.Op             // state that changes with the message
+	waiter   router.Waiter            // nil: nobody waits
+	refused  func(again func() error) // as router.Publication has it
 }
 
 // publish routes a message of a client, or of the broker itself.
@@ -37,7 +38,12 @@ func (b *Broker) publish(batch *conn.Batch, m *message.Message, from publisher) 
 	if b.cfg.MQTT.DelayedAvailable && strings.HasPrefix(m.Topic, delayedPrefix) {
 		return b.delay(m, from)
 	}
-	p := router.Publication{Message: m, PacketID: from.packetID, KeepID: from.keepID, Ops: b.withRetained(from.ops, m)}
+	return b.route(batch, m, from)
+}
+
+// route is publish without delays.
+func (b *Broker) route(batch *conn.Batch, m *message.Message, from publisher) (code mqtt.ReasonCode, waits bool, err error) {
+	p := router.Publication{Message: m, PacketID: from.packetID, KeepID: from.keepID, Ops: b.withRetained(from.ops, m), Refused: from.refused}
 	if from.waiter != nil {
 		p.Waiter = from.waiter
 	}
@@ -104,6 +110,12 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 		} else {
 			b.delayed.add(-1, -messageBytes(d.Message))
 		}
+		if err != nil && from.refused != nil {
+			from.refused(func() error {
+				_, _, err := b.delay(m, from)
+				return err
+			})
+		}
 		if done != nil {
 			done(router.CodeOf(err))
 		}
@@ -122,15 +134,39 @@ func (b *Broker) publishDelayed(d *state.DelayedMessage) {
 	size := messageBytes(d.Message)
 	b.timers.afterAtLeast(d.Due.Sub(b.clock.Now()), func() {
 		b.delayed.add(-1, -size)
-		p := router.Publication{Message: d.Message}
+		var ops []storage.Op
 		if b.keeps {
-			p.Ops = b.withRetained([]storage.Op{state.DeleteDelayed(d.Number)}, d.Message)
+			ops = []storage.Op{state.DeleteDelayed(d.Number)}
 		}
-		batch := conn.NewBatch()
-		if _, _, err := b.router.Publish(batch, p); err != nil {
-			b.log.Error("delayed message not published", "topic", d.Message.Topic, "error", err)
+		b.publishOwed(d.Message, ops, b.route)
+	})
+}
+
+// publishing is Broker.publish, or Broker.route.
+type publishing func(*conn.Batch, *message.Message, publisher) (code mqtt.ReasonCode, waits bool, err error)
+
+// refusedRetry is when a message that the broker owes, and the engine refused, is published again.
+const refusedRetry = time.Second
+
+// publishOwed publishes a will or a delayed message, which nobody sends again: its publisher was told long ago that it is
+// kept. While the engine refuses it, as on a full disk, it is tried again. publish is how: with a delay first, or not.
+func (b *Broker) publishOwed(m *message.Message, ops []storage.Op, publish publishing) {
+	batch := conn.NewBatch()
+	if _, _, err := publish(batch, m, publisher{ops: ops, refused: b.owe}); err != nil {
+		b.owe(func() error {
+			b.publishOwed(m, ops, publish)
+			return nil
+		})
+	}
+	batch.Flush(b.metrics)
+}
+
+// owe has something tried again after a while, until it works or the broker stops: what is kept comes with the next start.
+func (b *Broker) owe(again func() error) {
+	b.timers.afterAtLeast(refusedRetry, func() {
+		if err := again(); err != nil {
+			b.owe(again)
 		}
-		batch.Flush(b.metrics)
 	})
 }
 

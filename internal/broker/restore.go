@@ -406,7 +406,7 @@ func (b *Broker) wake(c *client) error {
 	}
 	for _, rp := range s.Replays {
 		if sub := c.subs.get(rp.Key); sub != nil && sub.newest() != nil {
-			sub.replay = c.replays.PushBack(&replay{key: rp.Key, of: sub, version: sub.newest(), after: rp.After})
+			sub.replay = c.replays.PushBack(&replay{key: rp.Key, of: sub, version: sub.newest(), after: rp.After, asOf: b.retainedAt})
 		}
 	}
 	c.asleep = nil

@@ -21,6 +21,7 @@ type change struct {
 	sub      *subscription
 	version  *session.Subscription
 	retained bool           // send retained messages
+	asOf     uint64         // of the retained messages, the last change when the commit took effect
 	offset   *stream.Offset // where to read a stream; nil: where it stands, or not of a stream
 }
 
@@ -105,9 +106,11 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		for _, ch := range changes {
 			if ch.retained {
 				c.cancelReplay(ch.sub)
-				ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version})
+				ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
 			}
 		}
+		c.coming = nil
+		c.dirtied()
 		c.pump(b)
 		c.mu.Unlock()
 	})
@@ -162,9 +165,10 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range changes {
+		changes[i].asOf = c.broker.retainedFor(changes[i].sub.filter).Changes()
 		c.inForce(&changes[i], pos)
 	}
-	ops := c.subscriptionOps(changes, pos)
+	ops := append(c.subscriptionOps(changes, pos), c.replayOps(changes)...)
 	if len(ops) == 0 {
 		c.prune()
 		l.conn.ResumeWith(then)
@@ -191,6 +195,21 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 			c.pump(b)
 		})
 	})
+}
+
+// replayOps keep that the subscriptions are to get retained messages, along with the subscriptions. The caller holds c.mu.
+func (c *client) replayOps(changes []change) (ops []storage.Op) {
+	c.rouse()
+	c.coming = nil
+	for i := range changes {
+		if changes[i].retained {
+			c.coming = append(c.coming, changes[i].key)
+		}
+	}
+	if len(c.coming) > 0 && c.broker.keeps && c.durable.Load() {
+		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
+	}
+	return ops
 }
 
 // inForce gives a pending version its place. The caller holds c.mu.

@@ -3,7 +3,6 @@ package broker
 import (
 	"time"
 
-	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -56,9 +55,5 @@ func (b *Broker) publishWill(w *will, ops []storage.Op) {
 	if w.expires {
 		m.ExpiresAt = b.clock.At(m.PublishedAt).Add(w.expiry)
 	}
-	batch := conn.NewBatch()
-	if _, _, err := b.publish(batch, &m, publisher{ops: ops}); err != nil {
-		b.log.Error("will not published", "client", m.ClientID, "error", err)
-	}
-	batch.Flush(b.metrics)
+	b.publishOwed(&m, ops, b.publish)
 }

@@ -35,6 +35,7 @@ type Options struct {
 type Entry struct {
 	Message  *message.Message
 	Position message.Position
+	Change   uint64 // which change of the store it was; they are numbered from 1, and in commit order
 }
 
 // entryOverhead is what a retained message takes besides the bytes of its fields: the message, its place in the tree,
@@ -52,12 +53,14 @@ type Store struct {
 	bytes    int64
 	expiring int    // messages that have an expiry
 	swept    string // the topic at which the last Sweep stopped
+	changes  uint64
 }
 
 type item struct {
 	topic    string
 	message  *message.Message
 	position message.Position
+	change   uint64
 }
 
 // New makes an empty store.
@@ -90,7 +93,8 @@ func (s *Store) Set(m *message.Message, position message.Position) error {
 		s.count(old.message, -1)
 	}
 	s.count(m, 1)
-	s.tree.Set(item{topic: m.Topic, message: m, position: position})
+	s.changes++
+	s.tree.Set(item{topic: m.Topic, message: m, position: position, change: s.changes})
 	return nil
 }
 
@@ -100,6 +104,13 @@ func (s *Store) Get(topic string) (Entry, bool) {
 	defer s.mu.RUnlock()
 	it, ok := s.tree.Get(item{topic: topic})
 	return it.entry(), ok
+}
+
+// Changes is the number of the last change: what is changed from now on has a higher one.
+func (s *Store) Changes() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.changes
 }
 
 // Len is the number of retained messages, those included that have expired and were not met since.
@@ -173,7 +184,7 @@ func (s *Store) count(m *message.Message, sign int) {
 	}
 }
 
-func (it item) entry() Entry { return Entry{Message: it.message, Position: it.position} }
+func (it item) entry() Entry { return Entry{it.message, it.position, it.change} }
 
 func size(m *message.Message) int64 {
 	return int64(entryOverhead + len(m.Topic) + len(m.Payload) + len(m.Properties) + len(m.ClientID) + len(m.Username))

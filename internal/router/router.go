@@ -123,6 +123,9 @@ type Publication struct {
 	KeepID bool
 	Ops    []storage.Op // state that has to change with the message
 	Waiter Waiter       // nil: nobody waits for the commit
+	// Refused, if it is not nil, hears that the engine refused the commit of a message that is owed: nothing is counted as
+	// dropped, and again tries once more, without the deliveries that need no commit and were made.
+	Refused func(again func() error)
 }
 
 // Waiter is a publisher that has to hear when its message is committed.
@@ -184,6 +187,10 @@ func (r *Router) submit(p Publication, log bool, code mqtt.ReasonCode) error {
 				code = mqtt.QuotaExceeded
 			}
 		}
+		if err != nil && p.Refused != nil {
+			p.Refused(func() error { return r.submit(p, log, code) })
+			return
+		}
 		if err != nil {
 			code = CodeOf(err)
 			r.opts.Metrics.Drop(message.DropLogFull, 1)
@@ -206,7 +213,7 @@ func CodeOf(err error) mqtt.ReasonCode {
 	case isFull(err):
 		return mqtt.QuotaExceeded
 	}
-	return mqtt.ServerUnavailable
+	return mqtt.UnspecifiedError // of the codes that PUBACK and PUBREC may have [MQTT-3.4.2-1]
 }
 
 // deliver hands the message to everybody who gets it without the log.
