@@ -99,7 +99,7 @@ func compareTiny(t *testing.T, args []string) []report.Run {
 func TestAddKeepsOtherScenarios(t *testing.T) {
 	c := &comparison{out: t.TempDir()}
 	fill := func(names ...string) {
-		c.report = report.Report{Facts: [][2]string{{commandFact, names[0]}}, Brokers: []string{"barid"}}
+		c.report = report.Report{Facts: [][2]string{{commandFact, names[0]}, {brokerFact + names[0], "1"}}, Brokers: []string{"barid"}}
 		c.scenarios = nil
 		for _, name := range names {
 			s, ok := scenario.Find(name)
@@ -128,6 +128,9 @@ func TestAddKeepsOtherScenarios(t *testing.T) {
 	}
 	if text := c.report.Facts[0][1]; text != "idle, then fan-in" {
 		t.Errorf("commands %q", text)
+	}
+	if !slices.Contains(c.report.Facts, [2]string{brokerFact + "idle", "1"}) {
+		t.Errorf("a version is missing: %q", c.report.Facts)
 	}
 }
 

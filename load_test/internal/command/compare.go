@@ -22,7 +22,8 @@ import (
 type comparison struct {
 	rounds    int
 	out       string
-	keep      bool // results of other scenarios that are in out
+	note      string // a word about the machine, for the report
+	keep      bool   // results of other scenarios that are in out
 	brokers   []*peers.Peer
 	scenarios []scenario.Scenario
 	load      *loadFlags
@@ -49,6 +50,7 @@ func (c *comparison) parse(f *compareFlags, args []string) error {
 	set.StringVar(&f.root, "root", ".", "Barid's source")
 	set.IntVar(&c.rounds, "runs", 3, "runs of each scenario and broker")
 	set.StringVar(&c.out, "out", "load_test_report", "folder for RESULTS.md, charts and results.json")
+	set.StringVar(&c.note, "note", "", "a sentence for the report, such as what else the machine did")
 	set.BoolVar(&c.keep, "add", false, "keep the results of other scenarios that are in the folder")
 	set.Func("peer", "another peer: NAME,ADDRESS of one that runs, or NAME,ADDRESS,COMMAND to start it; may be repeated", func(s string) error {
 		p, err := peers.Parse(s)

@@ -28,17 +28,19 @@ not files. CPU is the broker's alone; a rate is what both got out of the machine
 
 // facts says what was measured where.
 func facts(c *comparison, args []string) [][2]string {
-	var versions []string
-	for _, b := range c.brokers {
-		versions = append(versions, b.Name+" "+b.Version)
-	}
-	return [][2]string{
+	all := [][2]string{
 		{"machine", fmt.Sprintf("%s, %d processors, %s", processor(), runtime.NumCPU(), memory())},
 		{"system", system() + ", " + runtime.Version()},
-		{"brokers", strings.Join(versions, "; ")},
 		{commandFact, "`go run ./load_test compare " + strings.Join(args, " ") + "`"},
 		{"runs", fmt.Sprintf("%d of each, in turn, each against a freshly started broker", c.rounds)},
 	}
+	for _, b := range c.brokers {
+		all = append(all, [2]string{brokerFact + b.Name, b.Version})
+	}
+	if c.note != "" {
+		all = append(all, [2]string{"note", c.note})
+	}
+	return all
 }
 
 // field returns what a file of /proc says in a line that begins with name.
@@ -80,7 +82,11 @@ type saved struct {
 	Runs    []report.Run `json:"runs"`
 }
 
-const commandFact = "command"
+// The names of facts that add looks at.
+const (
+	commandFact = "command"
+	brokerFact  = "version of " // and the broker's name
+)
 
 // add takes over what an earlier comparison has left in the folder, but for the scenarios that are run anew.
 func (c *comparison) add() error {
@@ -105,6 +111,10 @@ func (c *comparison) add() error {
 	for _, f := range old.Facts {
 		if f[0] == commandFact {
 			commands = append(commands, f[1])
+		}
+		known := slices.ContainsFunc(r.Facts, func(g [2]string) bool { return g[0] == f[0] })
+		if strings.HasPrefix(f[0], brokerFact) && !known {
+			r.Facts = append(r.Facts, f)
 		}
 	}
 	for i, f := range r.Facts {

@@ -17,7 +17,7 @@ func Barid(ctx context.Context, root, dir string) (*Peer, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building Barid: %w\n%s", err, out)
 	}
-	version := firstLine(ctx, program, "version")
+	version := strings.TrimPrefix(firstLine(ctx, program, "version"), "barid ")
 	if commit := firstLine(ctx, "git", "-C", root, "describe", "--always", "--dirty"); commit != "" {
 		version += " (" + commit + ")"
 	}
