@@ -84,9 +84,11 @@ func (g *group) usable() share.Usable[*member] {
 	}
 }
 
-// hasRoom reports whether a member has room in its window.
+// hasRoom reports whether a member has room in its window, and its subscription is in force: before it is, a queue's
+// backlog would come before SUBACK.
 func hasRoom(m *member) (load int, ok bool) {
-	return int(m.client.load.Load()), m.client.room.Load() && !m.sub.Load().Ended
+	s := m.sub.Load()
+	return int(m.client.load.Load()), m.client.room.Load() && !s.Ended && s.From != message.MaxPosition
 }
 
 // pop removes the head of the queue. The caller holds g.mu.
@@ -202,7 +204,7 @@ func (g *group) fetch() bool {
 		found := make(map[message.Position]*message.Message, len(at))
 		var blk storage.Block
 		for _, pos := range at {
-			f, err := g.broker.flight(&state.Flight{Position: pos}, &blk)
+			f, err := g.flight(&state.Flight{Position: pos}, &blk)
 			if err != nil {
 				if g.broker.ctx.Err() == nil {
 					g.broker.log.Error("a message of a shared group was not read", "group", g.key.name, "error", err)
@@ -224,7 +226,7 @@ func (g *group) fetched(found map[message.Position]*message.Message) {
 		if m, ok := found[q.position]; ok && q.message == nil {
 			if m == nil {
 				g.back--
-				g.broker.metrics.Drop(message.DropLogTrimmed, 1)
+				g.broker.metrics.Drop(g.trimmed(), 1)
 				g.changed()
 				continue
 			}

@@ -19,7 +19,7 @@ type parsedFilter struct {
 	filter    string // what topics are matched with: no prefix, but the listener's mount point
 	key       string // what the session knows the subscription by
 	exclusive bool
-	stream    *stream.Stream // that is to be read; nil: none. filter may be "" then: all of it
+	stream    *stream.Stream // that is to be read, or consumed by a group; nil: none. filter may be "" then: all of it
 }
 
 // topics are the filters of what the subscription may get.
@@ -45,6 +45,9 @@ func (l *link) parseFilter(given string) (p parsedFilter, share string, code mqt
 	case strings.HasPrefix(given, streamPrefix):
 		return l.parseStream(given)
 	case strings.HasPrefix(given, queuePrefix):
+		if st := l.client.broker.queued(given); st != nil {
+			return l.parseQueue(given, st)
+		}
 		share, rest = "$queue", given[len(queuePrefix):]
 	case strings.HasPrefix(given, exclusivePrefix) && cfg.ExclusiveAvailable:
 		p.exclusive, rest = true, given[len(exclusivePrefix):]

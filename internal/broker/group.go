@@ -11,6 +11,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -33,8 +34,10 @@ type group struct {
 	broker *Broker
 	key    groupKey
 	seq    uint64
+	stream *stream.Stream // that it consumes: it is a declared queue (queue.go); nil: none
 
-	entry *router.Entry // nil: nothing is routed to it. Guarded by groups.mu
+	entries []*router.Entry // by filters; nil: nothing is routed to it. Guarded by groups.mu
+	filters []string
 
 	durable atomic.Bool
 	waiting atomic.Bool // it lags, or its queue is not empty: it wants to hear of members that have room
@@ -83,7 +86,7 @@ func (g *group) refresh() {
 	})
 	switch {
 	case durable && !g.durable.Load(): // from here on its place in the log counts
-		g.cursor = cursor{next: g.broker.logEnd()}
+		g.cursor = cursor{next: g.beginning()}
 		if place, ok := g.broker.groups.places[g.key]; ok {
 			g.cursor.next = place
 		}
@@ -107,8 +110,8 @@ func (g *group) refresh() {
 // Seq implements router.Subscriber.
 func (g *group) Seq() uint64 { return g.seq }
 
-// Overlaps implements router.Subscriber: a group has one filter.
-func (g *group) Overlaps() bool { return false }
+// Overlaps implements router.Subscriber: a group has one filter, unless it consumes a stream.
+func (g *group) Overlaps() bool { return g.stream != nil }
 
 // Durable implements router.Subscriber.
 func (g *group) Durable() bool { return g.durable.Load() }
@@ -187,7 +190,7 @@ func (g *group) push(r router.Record) bool {
 // Tail implements router.Subscriber.
 func (g *group) Tail(b *conn.Batch, r router.Record, _ []*session.Subscription) {
 	g.mu.Lock()
-	pushed := g.cursor.live && !r.Position.Less(g.cursor.next) && g.push(r)
+	pushed := g.cursor.live && !r.Position.Less(g.cursor.next) && g.wants(r.Message) && g.push(r)
 	g.mu.Unlock()
 	if pushed {
 		g.feed(b)
@@ -243,7 +246,7 @@ func (g *group) readSome(blk storage.Block) (more, ok bool) {
 	pushed := false
 	for i := range blk.Records {
 		m, pos := blk.Records[i].Message, message.Position{Block: blk.Seq, Index: uint32(i)}
-		if pos.Less(g.cursor.next) || m.QoS == mqtt.AtMostOnce || !mqtt.MatchTopic(g.key.filter, m.Topic) {
+		if pos.Less(g.cursor.next) || !g.wants(m) || g.tooOld(m) {
 			continue
 		}
 		if !g.push(router.Record{Position: pos, Message: m}) {
@@ -271,8 +274,11 @@ func (g *group) Join(next message.Position, begun func() uint64) bool {
 	return true
 }
 
-// Lost implements router.Reader.
+// Lost implements router.Reader. What the log has forgotten, a queue's stream has taken over, unless it has a gap.
 func (g *group) Lost(first message.Position) {
+	if g.stream != nil && !g.stream.End().Less(first) {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.cursor.live && g.cursor.next.Less(first) {

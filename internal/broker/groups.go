@@ -29,7 +29,7 @@ func (gs *groups) of(key groupKey) *group {
 		return g
 	}
 	b := gs.broker
-	g := &group{broker: b, key: key, seq: b.seq.Add(1)}
+	g := &group{broker: b, key: key, seq: b.seq.Add(1), stream: b.consumed(key.name)}
 	g.members, g.accounts = share.New[*member](b.shareStrategy, g.seq), make(map[*account]struct{})
 	gs.byKey[key] = g
 	return g
@@ -37,16 +37,31 @@ func (gs *groups) of(key groupKey) *group {
 
 // route has the router give messages to a group. The caller holds gs.mu.
 func (gs *groups) route(g *group) {
-	if g.entry != nil {
+	if g.entries != nil {
 		return
 	}
-	from := g.broker.logEnd()
-	all := session.NewSubscription(mqtt.FilterOptions{Filter: g.key.filter, QoS: mqtt.ExactlyOnce, RetainAsPublished: true}, 0, nil)
+	from := g.beginning()
 	g.mu.Lock()
 	g.cursor = cursor{next: from}
+	g.declared = g.declared || g.stream != nil
 	g.mu.Unlock()
-	g.entry = router.NewEntry(g, all.Committed(from))
-	g.broker.router.Add(g.key.filter, g.entry)
+	g.enter(from)
+}
+
+// enter puts the group where the router finds it, from a place of the log on. The caller holds groups.mu.
+func (g *group) enter(from message.Position) {
+	old, oldEntries := g.filters, g.entries
+	g.filters, g.entries = g.matched(), nil
+	for _, filter := range g.filters {
+		v := session.NewSubscription(mqtt.FilterOptions{Filter: filter, QoS: mqtt.ExactlyOnce, RetainAsPublished: true}, 0, nil).Committed(from)
+		v.Follows = g.stream != nil
+		e := router.NewEntry(g, v)
+		g.entries = append(g.entries, e)
+		g.broker.router.Add(filter, e)
+	}
+	for i, e := range oldEntries {
+		g.broker.router.Remove(old[i], e)
+	}
 }
 
 // join adds a member to a group, which it makes if need be. The lock of m's client is held; key is what that knows the
@@ -56,6 +71,9 @@ func (gs *groups) join(name, filter, key string, m *member) *group {
 	defer gs.mu.Unlock()
 	g := gs.of(groupKey{name, filter})
 	gs.route(g)
+	if g.stream != nil {
+		key += queueAccount
+	}
 	m.account = m.client.account(key, g)
 	m.account.member = true
 	g.mu.Lock()
@@ -115,9 +133,11 @@ func (gs *groups) left(g *group) {
 	g.mu.Lock()
 	over := g.over()
 	g.mu.Unlock()
-	if over && g.entry != nil {
-		g.broker.router.Remove(g.key.filter, g.entry)
-		g.entry = nil
+	if over {
+		for i, e := range g.entries {
+			g.broker.router.Remove(g.filters[i], e)
+		}
+		g.filters, g.entries = nil, nil
 	}
 	g.refresh()
 	gs.forget(g)

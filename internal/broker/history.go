@@ -22,7 +22,7 @@ func (b *Broker) openStreams() (err error) {
 	}
 	b.streams, err = stream.Open(stream.Options{
 		Engine: b.engine, Router: b.router, Metrics: b.metrics, Logger: b.log,
-		Seq: func() uint64 { return b.seq.Add(1) }, Now: b.clock.Now, Expired: b.expired,
+		Seq: func() uint64 { return b.seq.Add(1) }, Now: b.clock.Now, Expired: b.expired, Retired: b.retired,
 	}, declared)
 	if err != nil {
 		return fmt.Errorf("opening streams: %w", err)
@@ -111,6 +111,11 @@ func (b *Broker) declareStream(ctx context.Context, name string, c stream.Config
 		return err
 	}
 	st := b.streams.Get(name)
+	b.groups.each(func(g *group) {
+		if g.stream == st && g.entries != nil {
+			g.enter(message.Position{})
+		}
+	})
 	for _, c := range b.registry.all() {
 		c.mu.Lock()
 		for _, f := range c.followers {

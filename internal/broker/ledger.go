@@ -263,17 +263,17 @@ func (b *Broker) wakeAccounts(c *client) (flights []session.InFlight, err error)
 	var blk storage.Block
 	found := flights[:0]
 	for _, f := range flights {
-		x, err := b.flight(&state.Flight{Position: f.Delivery.Position, Body: f.Delivery.Message, Released: f.Released}, &blk)
+		a := accountOf(&f.Delivery)
+		x, err := a.group.flight(&state.Flight{Position: f.Delivery.Position, Body: f.Delivery.Message, Released: f.Released}, &blk)
 		if err != nil {
 			return nil, err
 		}
 		f.Delivery.Message = x.Delivery.Message
-		a := accountOf(&f.Delivery)
 		c.mu.Lock()
 		a.woken(f)
 		c.mu.Unlock()
 		if f.Delivery.Message == nil {
-			b.metrics.Drop(message.DropLogTrimmed, 1)
+			b.metrics.Drop(a.group.trimmed(), 1)
 			continue
 		}
 		found = append(found, f)
@@ -435,7 +435,7 @@ func (g *group) committed(u ledger, next message.Position, err error) {
 func (g *group) oldest(begun uint64) (pos message.Position, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.durable.Load() && len(g.accounts) == 0 {
+	if g.isQueue() || !g.durable.Load() && len(g.accounts) == 0 {
 		return pos, false
 	}
 	pos = message.Position{Block: begun}

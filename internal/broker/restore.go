@@ -209,6 +209,11 @@ func (r *restorer) subscriptions() error {
 			r.follow(c, s, sub, given, versions)
 			return nil
 		}
+		if r.changedMeaning(s, given) {
+			r.b.log.Warn("$queue subscription from before its stream was declared or taken out: it is forgotten", "client", c.id, "filter", given)
+			r.b.submitOps([]storage.Op{state.DeleteSubscription(c.owner(), s.Key)})
+			return nil
+		}
 		c.subs.put(sub)
 		if versions.Ended || versions.Prev != nil {
 			c.note(s.Key)
@@ -236,7 +241,7 @@ func (r *restorer) share(c *client, key string, sub *subscription, versions *ses
 		oldest = oldest.Prev
 	}
 	of := groupKey{name, sub.filter}
-	if place, ok := r.places[of]; !ok || oldest.From.Less(place) {
+	if place, ok := r.places[of]; r.b.consumed(name) == nil && (!ok || oldest.From.Less(place)) {
 		r.places[of] = oldest.From
 	}
 	r.members = append(r.members, func() {
@@ -258,6 +263,11 @@ func (r *restorer) groups() error {
 	})
 	r.b.groups.places = r.places
 	r.b.groups.declareAll()
+	for _, s := range kept {
+		if r.b.consumed(s.Name) != nil {
+			r.b.groups.declare(s.Name, s.Filter)
+		}
+	}
 	for _, join := range r.members {
 		join()
 	}

@@ -104,6 +104,9 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		l.conn.Send(b, &mqtt.Suback{PacketID: p.PacketID, Codes: l.subackCodes(p, codes)})
 		c.mu.Lock()
 		for _, ch := range changes {
+			if ch.sub.group != nil {
+				c.broker.router.CatchUp(ch.sub.group) // which waited for it
+			}
 			if ch.retained {
 				c.cancelReplay(ch.sub)
 				ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
@@ -251,7 +254,8 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, p *mqtt.Subscribe) (ch
 	if granted != auth.Allow && granted != auth.Partly {
 		return ch, mqtt.NotAuthorized
 	}
-	if parsed.stream != nil {
+	follows := parsed.stream != nil && share == ""
+	if follows {
 		if ch.offset, code = offsetOf(p.User); code.Failed() {
 			return ch, code
 		}
@@ -263,7 +267,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, p *mqtt.Subscribe) (ch
 	if code := c.admit(sub, parsed, isNew); code.Failed() {
 		return ch, code
 	}
-	f.Filter = parsed.filter
+	f.Filter, f.NoLocal = parsed.filter, f.NoLocal && share == "" // a group is one subscriber: what it gets is for any member
 	version := session.NewSubscription(f, p.SubscriptionID, sub.past())
 	if sub != nil {
 		sub.set(version)
@@ -273,7 +277,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, p *mqtt.Subscribe) (ch
 		sub = &subscription{key: key, filter: parsed.filter, only: parsed.exclusive}
 		c.subs.put(sub)
 		c.lookup = nil
-		if parsed.stream != nil {
+		if follows {
 			sub.follows = c.newFollower(parsed.stream, key, parsed.filter, version)
 		} else {
 			c.enter(key, sub, version, share)

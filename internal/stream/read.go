@@ -18,6 +18,35 @@ import (
 //
 // Messages that are too old or have expired are left out. fn must not keep a lock that the writer needs.
 func (st *Stream) Kept(ctx context.Context, from message.Position, fn func(router.Record) bool) (next message.Position, err error) {
+	return st.Records(ctx, from, func(r router.Record) bool { return !st.Shows(r.Message, time.Now()) || fn(r) })
+}
+
+// At returns the message at a place of the stream, from its own store or the log, whether it is shown or not; nil if it is
+// gone.
+func (st *Stream) At(ctx context.Context, pos message.Position) (m *message.Message, err error) {
+	for !pos.Less(st.End()) {
+		blocks, _, err := st.s.o.Engine.Read(ctx, 0, message.Position{Block: pos.Block}, 1)
+		var trimmed *storage.TrimmedError
+		switch {
+		case err != nil && !errors.As(err, &trimmed):
+			return nil, err
+		case err == nil && len(blocks) > 0 && blocks[0].Seq == pos.Block && int(pos.Index) < len(blocks[0].Records):
+			return blocks[0].Records[pos.Index].Message, nil
+		case !pos.Less(st.End()): // otherwise the stream has taken it over meanwhile
+			return nil, nil
+		}
+	}
+	_, err = st.Records(ctx, pos, func(r router.Record) bool {
+		if r.Position == pos {
+			m = r.Message
+		}
+		return false
+	})
+	return m, err
+}
+
+// Records is Kept with what the stream does not show any more.
+func (st *Stream) Records(ctx context.Context, from message.Position, fn func(router.Record) bool) (next message.Position, err error) {
 	st.mu.Lock()
 	last := st.cfg.LastValue
 	if from.Less(st.state.First) {
@@ -39,9 +68,8 @@ func (st *Stream) Kept(ctx context.Context, from message.Position, fn func(route
 		if err != nil {
 			return from, err
 		}
-		now := time.Now()
 		for _, r := range records {
-			if r.Position.Less(from) || c.Last.Less(r.Position) || !st.Shows(r.Message, now) {
+			if r.Position.Less(from) || c.Last.Less(r.Position) {
 				continue
 			}
 			if !fn(router.Record(r)) {
@@ -81,7 +109,6 @@ func (st *Stream) changed(c *state.Chunk) bool {
 
 func (st *Stream) keptValues(ctx context.Context, from message.Position, fn func(router.Record) bool) (next message.Position, err error) {
 	end := st.End() // before the scan: what is moved behind it meanwhile is in the log as well
-	now := time.Now()
 	for kv, err := range st.s.o.Engine.ScanFrom(ctx, state.Values(st.name), state.ValueKey(st.name, from)) {
 		if err != nil {
 			return from, err
@@ -93,7 +120,7 @@ func (st *Stream) keptValues(ctx context.Context, from message.Position, fn func
 		if !r.Position.Less(end) {
 			break
 		}
-		if st.Shows(r.Message, now) && !fn(router.Record(r)) {
+		if !fn(router.Record(r)) {
 			return r.Position, nil
 		}
 	}

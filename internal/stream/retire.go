@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 )
@@ -54,10 +55,14 @@ func (st *Stream) retireChunks(ctx context.Context, c Config, head state.Stream,
 	if err := st.s.commit(ctx, append(ops, state.PutStream(&head))); err != nil {
 		return err
 	}
+	gone := slices.Clone(st.chunks[:n])
 	st.mu.Lock()
 	st.chunks = slices.Delete(st.chunks, 0, n)
 	st.mu.Unlock()
 	st.kept(head)
+	for i := range gone {
+		st.s.o.Retired(st, gone[i].First, gone[i].Last.Next(), gone[i].Count)
+	}
 	return nil
 }
 
@@ -69,6 +74,7 @@ func (st *Stream) retireValues(ctx context.Context, c Config, head state.Stream,
 		return nil
 	}
 	var ops []storage.Op
+	var gone []message.Position
 	for kv, err := range st.s.o.Engine.Scan(ctx, state.Values(st.name)) {
 		if err != nil {
 			return err
@@ -85,6 +91,7 @@ func (st *Stream) retireValues(ctx context.Context, c Config, head state.Stream,
 		head.Count--
 		head.Bytes -= int64(len(kv.Value))
 		head.First = r.Position.Next()
+		gone = append(gone, r.Position)
 		ops = append(ops, state.Delete(kv.Key), state.Delete(state.LatestKey(st.name, r.Message.Topic)))
 		if len(ops) >= unitOps {
 			st.sweep.Store(true)
@@ -99,5 +106,8 @@ func (st *Stream) retireValues(ctx context.Context, c Config, head state.Stream,
 		return err
 	}
 	st.kept(head)
+	for _, pos := range gone {
+		st.s.o.Retired(st, pos, pos.Next(), 1)
+	}
 	return nil
 }

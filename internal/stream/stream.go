@@ -89,10 +89,15 @@ func matchesAny(filters []string, topic string) bool {
 // Shows reports whether the stream still shows a message at a moment that time.Now returned: it is neither too old, by the
 // machine's clock, nor expired. What is not shown any more is let go of soon after, or with the chunk that it is in.
 func (st *Stream) Shows(m *message.Message, now time.Time) bool {
+	return !st.s.o.Expired(m, now) && !st.TooOld(m, now)
+}
+
+// TooOld reports whether a message is older than the stream keeps them, at a moment that time.Now returned.
+func (st *Stream) TooOld(m *message.Message, now time.Time) bool {
 	st.mu.Lock()
 	keep := st.cfg.Keep
 	st.mu.Unlock()
-	return !st.s.o.Expired(m, now) && (keep == 0 || !m.PublishedAt.Before(now.Add(-keep)))
+	return keep > 0 && m.PublishedAt.Before(now.Add(-keep))
 }
 
 // restore reads what the store has of the stream.

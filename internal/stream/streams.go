@@ -54,6 +54,9 @@ type Options struct {
 	Now func() time.Time
 	// Expired reports whether a message has expired at a moment that time.Now returned. nil: by the machine's clock.
 	Expired func(m *message.Message, moment time.Time) bool
+	// Retired is told what a stream has let go of by age or size: n messages from first on and before end. It may take locks
+	// that are held when a stream's methods are called. nil: nobody wants to know.
+	Retired func(st *Stream, first, end message.Position, n uint64)
 	// HoldBytes is how much of the log a stream may hold with messages that are not enough for a chunk. 0: 16 MiB.
 	HoldBytes int64
 	// ChunkBytes is the size of a chunk, unless one message is larger. 0: 256 KiB.
@@ -86,6 +89,9 @@ func Open(o Options, declared map[string]Config) (*Streams, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Retired == nil {
+		o.Retired = func(*Stream, message.Position, message.Position, uint64) {}
 	}
 	if o.Expired == nil {
 		o.Expired = (*message.Message).Expired
