@@ -248,7 +248,7 @@ func TestWhatTheLogForgotAQueueReadsFromItsStream(t *testing.T) {
 		r.away()
 		all := tell(t, w, "a/", 1, 1)
 		flushAll(w)
-		w.b.groups.find("$queue/s", "").Lost(w.b.logEnd())
+		w.b.groups.find("$queue/s", "").Lost(w.b.streams.Get("s").End())
 		r = w.consumer(t, "$queue/s", &mqtt.Connect{ClientID: "m"})
 		r.expect(true, all...)
 		if n := w.b.metrics.Dropped(message.DropLogTrimmed); n != 0 {
