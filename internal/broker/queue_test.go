@@ -239,6 +239,27 @@ func TestADeclaredQueueWins(t *testing.T) {
 	})
 }
 
+// TestAQueueIsForThoseWhoMayHaveItsStream judges by the stream's filters, and message by message what is granted in part.
+func TestAQueueIsForThoseWhoMayHaveItsStream(t *testing.T) {
+	sets := []string{"streams.s.filters=a/#", "streams.x.filters=a/#,x/#"}
+	guard(t, "user bob\ntopic read a/+\ntopic deny a/secret\n", sets, func(g *guarded) {
+		root, bob := g.connect("root", mqtt.Connect{}), g.connect("bob", mqtt.Connect{})
+		if code := g.subscribe(bob, "$queue/x"); code != mqtt.NotAuthorized {
+			t.Errorf("$queue/x: %v", code)
+		}
+		if code := max(g.subscribe(bob, "$queue/s"), g.subscribe(root, "$queue/s")); code != mqtt.GrantedQoS1 {
+			t.Fatalf("$queue/s: %v", code)
+		}
+		g.publish(g.connect("root", mqtt.Connect{ClientID: "pub"}), "a/1", "a/secret", "a/secret", "a/2")
+		if got := g.got(bob); strings.Contains(got, "secret") || got == "" {
+			t.Errorf("bob got %q", got)
+		}
+		if got := g.got(root); strings.Count(got, "a/secret") != 2 {
+			t.Errorf("root got %q", got)
+		}
+	})
+}
+
 // TestWhatTheLogForgotAQueueReadsFromItsStream: the stream takes it over while the queue is about to read it from the log.
 func TestWhatTheLogForgotAQueueReadsFromItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
