@@ -87,7 +87,7 @@ func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 		return
 	}
 	if c.buf == nil {
-		c.buf = getBuffer()
+		c.buf = getBuffer(bufferBytes)
 	}
 	start := len(c.buf)
 	first := byte(t) << 4

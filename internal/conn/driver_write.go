@@ -77,6 +77,7 @@ func (d *driver) WriteRest(rest []byte) {
 func (d *driver) writeRest(rest []byte) {
 	b := NewBatch()
 	err := d.drain()
+	whole := rest
 	for err == nil {
 		if len(rest) > 0 {
 			var n int
@@ -87,9 +88,11 @@ func (d *driver) writeRest(rest []byte) {
 			}
 			continue
 		}
+		putBuffer(whole)
 		b.Now = time.Now()
 		d.c.wrote(b)
 		rest = d.c.take()
+		whole = rest
 		b.Flush(d.c.opts.Metrics)
 		if rest == nil {
 			return

@@ -4,19 +4,31 @@ import (
 	"sync"
 )
 
-// Outbound buffers begin at bufferBytes; one that grew past keepBufferBytes is not kept.
+// Outbound buffers come in sizes, the smallest of bufferBytes and each four times the one before: a buffer that fills is
+// exchanged for one of the next size, so that the large ones, which cost most to make, are used again too.
 const (
-	bufferBytes     = 4 << 10
-	keepBufferBytes = 256 << 10
+	bufferBytes = 4 << 10
+	bufferSizes = 6 // the last is 4 MiB
 )
 
-// buffers are pointers to buffers, and holders are pointers to nothing, for the next buffer that comes back.
-var buffers, holders sync.Pool
+// buffers are pointers to buffers by their size, and holders are pointers to nothing, for the next buffer that comes back.
+var (
+	buffers [bufferSizes]sync.Pool
+	holders sync.Pool
+)
 
-func getBuffer() []byte {
-	h, _ := buffers.Get().(*[]byte)
+// getBuffer returns an empty buffer with room for n bytes at least.
+func getBuffer(n int) []byte {
+	i, size := 0, bufferBytes
+	for size < n {
+		i, size = i+1, 4*size
+	}
+	if i >= bufferSizes {
+		return make([]byte, 0, n)
+	}
+	h, _ := buffers[i].Get().(*[]byte)
 	if h == nil {
-		return make([]byte, 0, bufferBytes)
+		return make([]byte, 0, size)
 	}
 	b := *h
 	*h = nil
@@ -24,16 +36,31 @@ func getBuffer() []byte {
 	return b
 }
 
+// putBuffer takes back a buffer that nobody uses any more, whole or a part of one.
 func putBuffer(b []byte) {
-	if c := cap(b); c < bufferBytes || c > keepBufferBytes {
+	i, size := 0, bufferBytes
+	if cap(b) < size {
 		return
+	}
+	for i < bufferSizes-1 && cap(b) >= 4*size {
+		i, size = i+1, 4*size
 	}
 	h, _ := holders.Get().(*[]byte)
 	if h == nil {
 		h = new([]byte)
 	}
 	*h = b[:0]
-	buffers.Put(h)
+	buffers[i].Put(h)
+}
+
+// reserve makes room for n bytes in the outbound buffer. The caller holds c.mu.
+func (c *Conn) reserve(n int) {
+	if cap(c.buf)-len(c.buf) >= n {
+		return
+	}
+	b := append(getBuffer(len(c.buf)+n), c.buf...)
+	putBuffer(c.buf)
+	c.buf = b
 }
 
 // Transport writes for a connection.

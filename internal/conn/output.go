@@ -66,7 +66,7 @@ func (c *Conn) append(p mqtt.Packet) bool {
 		return false
 	}
 	if c.buf == nil {
-		c.buf = getBuffer()
+		c.buf = getBuffer(bufferBytes)
 	}
 	start := len(c.buf)
 	buf, err := p.AppendTo(c.buf, c.version)
@@ -237,7 +237,7 @@ func (w Writer) Publish(d *session.Delivery, topic string, id uint16, dup bool) 
 		return true
 	}
 	if c.buf == nil {
-		c.buf = getBuffer()
+		c.buf = getBuffer(bufferBytes)
 	}
 	buf, ok := c.appendPublish(d, topic, id, dup, w.b.Now)
 	if !ok {
@@ -276,6 +276,7 @@ func (c *Conn) appendPublish(d *session.Delivery, topic string, id uint16, dup b
 	if dup {
 		first |= 8
 	}
+	c.reserve(1 + 4 + size)
 	dst := mqtt.AppendVarint(append(c.buf, first), uint32(size))
 	if props.aliasKnown {
 		dst = append(dst, 0, 0)
