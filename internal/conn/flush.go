@@ -58,7 +58,7 @@ func (c *Conn) reserve(n int) {
 	if cap(c.buf)-len(c.buf) >= n {
 		return
 	}
-	b := append(getBuffer(len(c.buf)+n), c.buf...)
+	b := append(getBuffer(max(len(c.buf)+n, 2*cap(c.buf))), c.buf...)
 	putBuffer(c.buf)
 	c.buf = b
 }
