@@ -104,20 +104,6 @@ func (gs *groups) declareAll() {
 	}
 }
 
-// undeclare takes declare back. A group without members ends.
-func (gs *groups) undeclare(name, filter string) {
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	g := gs.byKey[groupKey{name, filter}]
-	if g == nil {
-		return
-	}
-	g.mu.Lock()
-	g.declared = false
-	g.mu.Unlock()
-	gs.left(g)
-}
-
 // leave removes a member. A group without members ends.
 func (gs *groups) leave(g *group, m *member) {
 	gs.mu.Lock()
