@@ -8,10 +8,12 @@ import (
 	"github.com/barid-mqtt/barid/internal/storage"
 )
 
-// The alarms of the storage.
+// The alarms of what runs out.
 const (
-	diskFullAlarm = "disk_full"      // the disk has less room than the engine wants for itself: publishers are refused
-	storageAlarm  = "storage_failed" // the engine cannot write
+	diskFullAlarm    = "disk_full"       // the disk has less room than the engine wants for itself: publishers are refused
+	memoryAlarm      = "memory_high"     // limits.memory_max_bytes is nearly used up: new clients are refused
+	descriptorsAlarm = "descriptors_low" // new connections are closed, for the storage to keep its descriptors
+	storageAlarm     = "storage_failed"  // the engine cannot write
 )
 
 // observe logs and counts alarms that begin and end.

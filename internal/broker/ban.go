@@ -9,6 +9,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/auth/builtin"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -96,6 +97,7 @@ func (b *Broker) countConnect(clientID string, now time.Time) {
 	if n != cfg.MaxConnects+1 {
 		return
 	}
+	b.metrics.Hit(metrics.LimitFlapping)
 	b.beside(func() {
 		_, err := b.Ban(b.ctx, builtin.Ban{As: builtin.BanClientID, Who: clientID, By: "flapping detector",
 			Reason: fmt.Sprintf("connected more than %d times in %v", cfg.MaxConnects, window),
@@ -121,7 +123,7 @@ func (b *Broker) watchFailures(now time.Time) {
 	if now.Sub(b.failures.looked) < time.Minute {
 		return
 	}
-	total := b.metrics.AuthenticationFailures.Load()
+	total := b.metrics.Hits(metrics.LimitAuthenticationFailure)
 	n := total - b.failures.seen
 	b.failures.looked, b.failures.seen = now, total
 	if b.restored.Load() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/auth/builtin"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -74,6 +75,9 @@ func TestAClientThatConnectsTooOftenIsBannedForAWhile(t *testing.T) {
 			}
 			pause(30 * time.Second)
 		}
+		if b.metrics.Hits(metrics.LimitFlapping) == 0 || b.metrics.Hits(metrics.LimitBan) == 0 {
+			t.Error("not counted")
+		}
 		stopBroker(t, b)
 	})
 }
@@ -83,7 +87,9 @@ func TestFailuresAreAnsweredWithADelayAndAlarmed(t *testing.T) {
 		b := newTestBroker(t, []string{"listeners.tcp.allow_anonymous=false"})
 		b.listeners["tcp"].authenticator = auth.Nobody{}
 		pause(90 * time.Second)
-		b.metrics.AuthenticationFailures.Add(failureAlarm - 2)
+		for range failureAlarm - 2 {
+			b.metrics.Hit(metrics.LimitAuthenticationFailure)
+		}
 		for range 2 {
 			if got := code(t, b, mqtt.Connect{ClientID: "c"}); got != mqtt.NotAuthorized {
 				t.Errorf("got %v", got)

@@ -62,6 +62,7 @@ type Broker struct {
 	loops         *conn.Loops // set by Start; nil: connections have a goroutine each
 	keepAlive     *conn.KeepAlive
 	memory        *conn.Memory // nil: no limit
+	descriptors   descriptors
 	timers        *timers
 	entries       entryPool
 	listeners     map[string]*listenerState
@@ -138,7 +139,8 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		exclusive: exclusive{owners: make(map[string]*client)},
 		methods:   make(map[string]auth.Method),
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]net.Conn),
-		slots: make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes, parkGain: parkGain,
+		descriptors: newDescriptors(descriptorLimit()),
+		slots:       make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes, parkGain: parkGain,
 	}
 	b.registry = newRegistry(b.tasks.Go)
 	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown"}
@@ -210,5 +212,6 @@ func (b *Broker) everySecond(now time.Time) {
 		b.streams.Sweep()
 	}
 	b.relieve()
+	b.watchDescriptors(now)
 	b.publishSys(now)
 }

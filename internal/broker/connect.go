@@ -10,6 +10,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -33,8 +34,13 @@ type connecting struct {
 func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 	k.packet = p
 	if !k.broker.rates.admitConnect(time.Now()) {
-		k.broker.metrics.ConnectsRateLimited.Inc()
+		k.broker.metrics.Hit(metrics.LimitConnectRate)
 		c.Refuse(mqtt.ConnectionRateExceeded, "too many clients connect at once")
+		return
+	}
+	if k.broker.memory.High() {
+		k.broker.metrics.Hit(metrics.LimitMemoryConnect)
+		c.Refuse(mqtt.ServerBusy, "the server's memory is nearly full")
 		return
 	}
 	if err := k.nameByCertificate(p); err != nil {
@@ -78,6 +84,7 @@ func (k *connecting) banned(username string) bool {
 	ban, ok := k.broker.store.bans.Find(k.packet.ClientID, username, k.request.RemoteAddr)
 	if ok {
 		k.broker.log.Debug("banned client refused", "client", k.packet.ClientID, "address", k.request.RemoteAddr, "as", ban.As, "who", ban.Who)
+		k.broker.metrics.Hit(metrics.LimitBan)
 		k.conn.Refuse(mqtt.Banned, "")
 	}
 	return ok
@@ -156,7 +163,7 @@ func codeOf(err error) mqtt.ReasonCode {
 func (k *connecting) authenticated(id auth.Identity, err error) {
 	b, p := k.broker, k.packet
 	if err != nil {
-		b.metrics.AuthenticationFailures.Inc()
+		b.metrics.Hit(metrics.LimitAuthenticationFailure)
 		b.log.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
 		refuse := func() { k.conn.Refuse(codeOf(err), "") }
 		if delay := b.failures.by.Note(k.request.RemoteAddr, time.Now()); delay > 0 {
@@ -244,6 +251,7 @@ func (k *connecting) resume(old *client) {
 		old = nil // it ended with its connection
 	}
 	if !b.admitConnection() {
+		b.metrics.Hit(metrics.LimitConnections)
 		k.refuse(mqtt.QuotaExceeded)
 		return
 	}
@@ -256,6 +264,7 @@ func (k *connecting) resume(old *client) {
 	if c == nil {
 		if !b.registry.reserve(b.cfg.Limits.MaxSessions) {
 			b.connections.Add(-1)
+			b.metrics.Hit(metrics.LimitSessions)
 			k.refuse(mqtt.QuotaExceeded)
 			return
 		}

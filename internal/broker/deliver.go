@@ -5,6 +5,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/index"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -74,6 +75,11 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 		return
 	}
 	if c.replays.Len() == 0 && c.pass(b, &d) {
+		return
+	}
+	if d.QoS == mqtt.AtMostOnce && c.broker.memory.Tight() {
+		c.broker.metrics.Hit(metrics.LimitMemoryQoS0)
+		c.broker.metrics.Drop(message.DropMemory, 1)
 		return
 	}
 	if c.holdsTooMuch() || c.session.Enqueue(d) != message.NotDropped {

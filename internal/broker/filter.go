@@ -69,7 +69,7 @@ func (l *link) parseFilter(given string) (p parsedFilter, share string, code mqt
 		return p, share, mqtt.SharedNotSupported
 	case f.HasWildcard() && !cfg.WildcardAvailable:
 		return p, share, mqtt.WildcardsNotSupported
-	case f.Levels() > cfg.MaxTopicLevels || len(given) > cfg.MaxTopicBytes:
+	case !l.client.broker.admitTopic(len(given), f.Levels()):
 		return p, share, mqtt.TopicFilterInvalid
 	}
 	return p, share, mqtt.Success
@@ -98,7 +98,7 @@ func (l *link) parseStream(given string) (p parsedFilter, share string, code mqt
 		return p, "", mqtt.Success
 	}
 	f, err := mqtt.ParseTopicFilter(filter)
-	if _, shared := f.Group(); err != nil || shared || f.Levels() > b.cfg.MQTT.MaxTopicLevels || len(given) > b.cfg.MQTT.MaxTopicBytes {
+	if _, shared := f.Group(); err != nil || shared || !b.admitTopic(len(given), f.Levels()) {
 		return p, "", mqtt.TopicFilterInvalid
 	}
 	if f.HasWildcard() && !b.cfg.MQTT.WildcardAvailable {
@@ -110,5 +110,5 @@ func (l *link) parseStream(given string) (p parsedFilter, share string, code mqt
 
 // validTopic judges a topic name by the configured limits.
 func (b *Broker) validTopic(topic string) bool {
-	return len(topic) <= b.cfg.MQTT.MaxTopicBytes && strings.Count(topic, "/") < b.cfg.MQTT.MaxTopicLevels
+	return b.admitTopic(len(topic), strings.Count(topic, "/")+1)
 }

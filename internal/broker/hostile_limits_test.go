@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -56,20 +58,21 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 		set     string
 		packets []mqtt.Packet // from one client, one after the other
 		v5, v3  [][]int       // answers
+		reached []metrics.Limit
 	}{
 		{"subscriptions of a session", "mqtt.max_subscriptions_per_session=2", []mqtt.Packet{subscribeTo("a", "b", "c", "a"), subscribeTo("$share/g/d")},
-			[][]int{{ok, ok, quota, ok}, {quota}}, [][]int{{ok, ok, 0x80, ok}, {0x80}}},
-		{"subscriptions of all", "limits.max_subscriptions=1", []mqtt.Packet{subscribeTo("a", "b")}, [][]int{{ok, quota}}, [][]int{{ok, 0x80}}},
+			[][]int{{ok, ok, quota, ok}, {quota}}, [][]int{{ok, ok, 0x80, ok}, {0x80}}, []metrics.Limit{metrics.LimitSessionSubscriptions}},
+		{"subscriptions of all", "limits.max_subscriptions=1", []mqtt.Packet{subscribeTo("a", "b")}, [][]int{{ok, quota}}, [][]int{{ok, 0x80}}, []metrics.Limit{metrics.LimitSubscriptions}},
 		{"levels", "mqtt.max_topic_levels=3", []mqtt.Packet{subscribeTo("a/b/c", "+/+/+/#"), publishTo("x/y/z", 1, false), publishTo("///", 1, false)},
-			[][]int{{ok, filter}, {ok}, {topic}}, [][]int{{ok, 0x80}, {ok}, {ok}}},
+			[][]int{{ok, filter}, {ok}, {topic}}, [][]int{{ok, 0x80}, {ok}, {ok}}, []metrics.Limit{metrics.LimitTopicLevels}},
 		{"bytes of a topic", "mqtt.max_topic_bytes=4", []mqtt.Packet{subscribeTo("abcd", "abcde"), publishTo("wxyz", 1, false), publishTo("vwxyz", 1, false)},
-			[][]int{{ok, filter}, {ok}, {topic}}, [][]int{{ok, 0x80}, {ok}, {ok}}},
+			[][]int{{ok, filter}, {ok}, {topic}}, [][]int{{ok, 0x80}, {ok}, {ok}}, []metrics.Limit{metrics.LimitTopicBytes}},
 		{"retained messages", "limits.max_retained_messages=1", []mqtt.Packet{subscribeTo("x"), publishTo("r/1", 1, true), publishTo("r/1", 2, true), publishTo("r/2", 1, true)},
-			[][]int{{ok}, {0x10}, {0x10}, {quota}}, [][]int{{ok}, {ok}, {ok}, {-1}}},
+			[][]int{{ok}, {0x10}, {0x10}, {quota}}, [][]int{{ok}, {ok}, {ok}, {-1}}, []metrics.Limit{metrics.LimitRetainedMessages}},
 		{"bytes of retained messages", "limits.max_retained_bytes=1000", []mqtt.Packet{publishTo("r/1", 100, true), publishTo("r/2", 1000, true)},
-			[][]int{{0x10}, {quota}}, [][]int{{ok}, {-1}}},
+			[][]int{{0x10}, {quota}}, [][]int{{ok}, {-1}}, []metrics.Limit{metrics.LimitRetainedBytes}},
 		{"bytes of a packet", "listeners.tcp.max_packet_bytes=100", []mqtt.Packet{publishTo("x", 50, false), publishTo("x", 100, false)},
-			[][]int{{0x10}, {int(mqtt.PacketTooLarge)}}, [][]int{{ok}, {-1}}},
+			[][]int{{0x10}, {int(mqtt.PacketTooLarge)}}, [][]int{{ok}, {-1}}, []metrics.Limit{metrics.LimitPacketBytes}},
 	} {
 		for _, v := range []mqtt.Version{mqtt.V5, mqtt.V311} {
 			t.Run(fmt.Sprintf("%s, %v", c.name, v), func(t *testing.T) {
@@ -87,6 +90,11 @@ func TestLimitsRefuseWithTheirReason(t *testing.T) {
 						got := p.ask(t, pk)
 						if matching(got) != matching(want[i]) {
 							t.Errorf("packet %d: answer %#x, want %#x", i, got, want[i])
+						}
+					}
+					for _, l := range metrics.Limits() {
+						if hits := b.metrics.Hits(l); hits > 0 != slices.Contains(c.reached, l) {
+							t.Errorf("%v was counted %d times", l, hits)
 						}
 					}
 					_ = p.conn.Close()
@@ -130,6 +138,9 @@ func TestLimitsOfConnectionsAndSessions(t *testing.T) {
 			}
 			_, code := enter(b, "c")
 			check("a third connection", code, refused)
+			if b.metrics.Hits(metrics.LimitConnections) != 1 {
+				t.Error("not counted")
+			}
 			_, code = enter(b, strings.Repeat("x", 31))
 			check("a long client id", code, mqtt.ClientIDNotValid)
 			p, code := enter(b, "a")
@@ -146,6 +157,9 @@ func TestLimitsOfConnectionsAndSessions(t *testing.T) {
 			_ = p.conn.Close()
 			_, code = enter(b, "b")
 			check("a second session", code, refused)
+			if b.metrics.Hits(metrics.LimitSessions) != 1 {
+				t.Error("not counted")
+			}
 			p, code = enter(b, "a")
 			check("the first one again", code, mqtt.Success)
 			stop(t, b, p)

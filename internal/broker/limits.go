@@ -1,5 +1,7 @@
 package broker
 
+import "github.com/barid-mqtt/barid/internal/metrics"
+
 // This file judges by the limits of the whole broker. What is admitted counts from then on, so that many who ask at once
 // do not pass a limit together.
 
@@ -17,11 +19,26 @@ func (b *Broker) admitConnection() bool {
 func (b *Broker) admitSubscription(n int) bool {
 	own, all := b.cfg.MQTT.MaxSubscriptionsPerSession, b.cfg.Limits.MaxSubscriptions
 	if own > 0 && n >= own {
+		b.metrics.Hit(metrics.LimitSessionSubscriptions)
 		return false
 	}
 	if total := b.subscriptions.Add(1); all > 0 && total > int64(all) {
 		b.subscriptions.Add(-1)
+		b.metrics.Hit(metrics.LimitSubscriptions)
 		return false
 	}
 	return true
+}
+
+// admitTopic reports whether a topic or filter is within the limits.
+func (b *Broker) admitTopic(topicBytes, levels int) bool {
+	switch {
+	case topicBytes > b.cfg.MQTT.MaxTopicBytes:
+		b.metrics.Hit(metrics.LimitTopicBytes)
+	case levels > b.cfg.MQTT.MaxTopicLevels:
+		b.metrics.Hit(metrics.LimitTopicLevels)
+	default:
+		return true
+	}
+	return false
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -75,6 +76,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 		case inbound == session.Wait:
 			return conn.Done, nil
 		case inbound == session.QuotaExceeded:
+			c.broker.metrics.Hit(metrics.LimitReceiveMaximum)
 			return conn.Done, mqtt.ReceiveMaximumExceeded
 		}
 	}

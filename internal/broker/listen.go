@@ -45,7 +45,9 @@ func (b *Broker) newListenerState(name string, ln config.Listener) *listenerStat
 		CertFile: ln.CertFile, KeyFile: ln.KeyFile, ClientCAFile: ln.ClientCAFile, RequireClientCert: ln.RequireClientCert,
 		CRLFile: ln.CRLFile, MoreCerts: moreCerts(ln), MinVersion: minVersion(ln),
 		MaxConnections: ln.MaxConnections, ProxyProtocol: ln.ProxyProtocol, AcceptRate: ln.AcceptRatePerSecond,
+		MaxDescriptor: b.descriptors.most,
 		OnProblem: func(p listener.Problem) {
+			b.countProblem(p.Reason)
 			b.log.Debug("connection not accepted", "listener", p.Listener, "reason", string(p.Reason), "address", p.Remote, "error", p.Err)
 		},
 	}
@@ -61,6 +63,7 @@ func (s *listenerState) tlsState(c net.Conn) *tls.ConnectionState {
 
 // Start opens all listeners, or none.
 func (b *Broker) Start() error {
+	b.descriptors.log(b.log)
 	for _, s := range b.listeners {
 		b.watchCertFiles(s)
 		l, err := listener.Listen(s.options)

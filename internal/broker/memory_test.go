@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -17,8 +19,11 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 1 << 20
 		b := newTestBroker(t, []string{"limits.memory_max_bytes=1048576"})
-		stuck, _ := connect(t, b, &mqtt.Connect{ClientID: "stuck", CleanStart: true})
+		stuck, _ := connect(t, b, &mqtt.Connect{ClientID: "stuck", CleanStart: true, ReceiveMaximum: 20})
 		stuck.subscribe(t, "flood", 1)
+		other, _ := connect(t, b, &mqtt.Connect{ClientID: "other", CleanStart: true})
+		other.subscribe(t, "other", 0)
+		from, _ := connect(t, b, &mqtt.Connect{ClientID: "from", CleanStart: true})
 		var clients sync.WaitGroup
 		var said *mqtt.Disconnect
 		clients.Go(func() {
@@ -58,9 +63,25 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 		if used := b.memory.Used(); used < limit/2 || used > limit/8*9+limit/4 {
 			t.Errorf("%d bytes are used, with a limit of %d", used, limit)
 		}
-		other, _ := connect(t, b, &mqtt.Connect{ClientID: "other", CleanStart: true})
-		other.subscribe(t, "other", 0)
-		from, _ := connect(t, b, &mqtt.Connect{ClientID: "from", CleanStart: true})
+		for _, v := range []mqtt.Version{mqtt.V5, mqtt.V311} {
+			late, ack := connect(t, b, &mqtt.Connect{Version: v, ClientID: "late", CleanStart: true})
+			want := mqtt.ServerBusy
+			if v < mqtt.V5 {
+				want = mqtt.ServerUnavailable
+			}
+			if ack == nil || ack.Code != want {
+				t.Errorf("a new %v client got %+v", v, ack)
+			}
+			_ = late.conn.Close()
+		}
+		pause(time.Second)
+		if active := b.alarms.Active(); len(active) != 1 || active[0].Name != memoryAlarm {
+			t.Errorf("alarms: %+v", active)
+		}
+		// QoS 0 that would wait is dropped, and what was acknowledged, as messages says, is not.
+		if err := from.send(&mqtt.Publish{Topic: []byte("flood"), Payload: make([]byte, 16<<10)}); err != nil {
+			t.Fatal(err)
+		}
 		begun := time.Now()
 		if err := from.send(&mqtt.Publish{Topic: []byte("other"), Payload: []byte("x")}); err != nil {
 			t.Fatal(err)
@@ -75,6 +96,18 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 		}
 		if used := b.memory.Used(); used > limit {
 			t.Errorf("%d bytes are used when all is over", used)
+		}
+		for _, l := range []metrics.Limit{metrics.LimitMemoryConnect, metrics.LimitMemoryQoS0, metrics.LimitMemoryPause, metrics.LimitMemoryHolder} {
+			if b.metrics.Hits(l) == 0 {
+				t.Errorf("%v was not counted", l)
+			}
+		}
+		if n := b.metrics.Dropped(message.DropMemory); n != 1 {
+			t.Errorf("%d QoS 0 copies dropped for the memory", n)
+		}
+		pause(2 * time.Second)
+		if n := b.alarms.ActiveCount(); n != 0 {
+			t.Errorf("%d alarms when all is over", n)
 		}
 		for _, p := range []*peer{flood, other, from} {
 			_ = p.conn.Close()
@@ -107,10 +140,15 @@ func TestPartialPacketsCountForTheMemory(t *testing.T) {
 		for i := range 10 {
 			p, _ := connect(t, b, &mqtt.Connect{ClientID: string(rune('a' + i)), CleanStart: true})
 			peers = append(peers, p)
+		}
+		for _, p := range peers {
 			reading.Go(func() { _, _ = io.Copy(io.Discard, p.conn) })
 			_, _ = p.conn.Write(part[:400<<10]) // fails where the connection is closed
 		}
 		synctest.Wait()
+		if b.metrics.Hits(metrics.LimitMemoryPacket) == 0 {
+			t.Error("not counted")
+		}
 		if used := b.memory.Used(); used > 2<<20 {
 			t.Errorf("%d bytes are used", used)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 	"github.com/barid-mqtt/barid/pkg/ratelimit"
 )
@@ -139,7 +140,7 @@ func (l *link) pay(now time.Time, n int) bool {
 		wait = max(wait, r.wait(now, n))
 	}
 	if wait > 0 {
-		l.client.broker.metrics.PublishersSlowed.Inc()
+		l.client.broker.metrics.Hit(metrics.LimitPublishRate)
 		l.conn.Suspend()
 		time.AfterFunc(wait, l.conn.Resume)
 		return false

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -59,7 +60,7 @@ func TestRatesSlowPublishersDown(t *testing.T) {
 				if took < tt.clock-100*time.Millisecond || took > tt.clock+100*time.Millisecond {
 					t.Errorf("it took %v, want %v", took, tt.clock)
 				}
-				if slowed := b.metrics.PublishersSlowed.Load(); slowed > 0 != (tt.clock > 0) {
+				if slowed := b.metrics.Hits(metrics.LimitPublishRate); slowed > 0 != (tt.clock > 0) {
 					t.Errorf("slowed down %d times", slowed)
 				}
 				p.conn.Close()
@@ -109,7 +110,7 @@ func TestConnectRate(t *testing.T) {
 		for range 5 {
 			connect()
 		}
-		if codes[mqtt.Success] != 2 || codes[mqtt.ConnectionRateExceeded] != 3 || b.metrics.ConnectsRateLimited.Load() != 3 {
+		if codes[mqtt.Success] != 2 || codes[mqtt.ConnectionRateExceeded] != 3 || b.metrics.Hits(metrics.LimitConnectRate) != 3 {
 			t.Errorf("%v", codes)
 		}
 		time.Sleep(time.Second)

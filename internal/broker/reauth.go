@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -34,7 +35,7 @@ func (l *link) step(data []byte) {
 	out, id, done, err := l.exchange.Next(b.ctx, data)
 	switch {
 	case err != nil:
-		b.metrics.AuthenticationFailures.Inc()
+		b.metrics.Hit(metrics.LimitAuthenticationFailure)
 		l.conn.Close(codeOf(err), "")
 		return
 	case done:

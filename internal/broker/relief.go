@@ -1,16 +1,20 @@
 package broker
 
 import (
+	"fmt"
+
 	"github.com/barid-mqtt/barid/internal/conn"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// This file keeps what connected sessions hold in memory within limits.memory_max_bytes. At the limit publishers are
-// slowed. An eighth past it, whoever holds more than a little gets nothing new: a durable session reads it from the log
+// This file keeps what connected sessions hold in memory within limits.memory_max_bytes. What is
+// shed, in this order: at seven eighths of the limit new clients, at fifteen sixteenths QoS 0 that would have to wait, at
+// the limit the speed of publishers. An eighth past it, whoever holds more than a little gets nothing new: a durable session reads it from the log
 // later. And after patience, who holds most is disconnected, so that a few clients that take nothing do not slow
 // everybody for long.
 
-// patience is for how many seconds in a row the memory may be full before somebody is disconnected for it.
+// patience is for how many seconds in a row the memory may be nearly full before somebody is disconnected for it.
 const patience = 5
 
 // pause holds back a publisher while the memory is full, once for each PUBLISH.
@@ -21,6 +25,7 @@ func (l *link) pause() bool {
 		return false
 	}
 	l.slowed = true
+	l.client.broker.metrics.Hit(metrics.LimitMemoryPause)
 	m.Pause(l.conn)
 	return true
 }
@@ -40,9 +45,15 @@ func (c *client) holdsTooMuch() bool {
 	return c.broker.memory.Overdrawn() && c.heldBytes() > conn.LittleBytes
 }
 
-// relieve disconnects the client that holds most memory, if it has been full for too long. It runs once a second.
+// relieve disconnects the client that holds most memory, if it has been nearly full for too long, and says in an alarm that it
+// is. It runs once a second.
 func (b *Broker) relieve() {
-	if !b.memory.Full() {
+	high := b.memory.High()
+	used, limit := b.memory.Used(), b.cfg.Limits.MemoryMaxBytes
+	b.alarms.Set(memoryAlarm, high,
+		fmt.Sprintf("%d of %d bytes of limits.memory_max_bytes are used: new clients are refused; look for clients that do not read", used, limit),
+		map[string]any{"used_bytes": used, "limit_bytes": limit})
+	if !high {
 		b.fullFor = 0
 		return
 	}
@@ -63,7 +74,8 @@ func (b *Broker) relieve() {
 	if worst == nil {
 		return
 	}
+	b.metrics.Hit(metrics.LimitMemoryHolder)
 	b.log.Warn("client disconnected for the memory that it takes", "client", worst.client.id, "bytes", most,
-		"limit", b.cfg.Limits.MemoryMaxBytes)
+		"limit", limit)
 	worst.conn.Close(mqtt.QuotaExceeded, "the server's memory is full, and this client takes most of it")
 }

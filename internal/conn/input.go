@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -54,6 +55,7 @@ func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 	if m := c.opts.Memory; m != nil {
 		m.Note(&c.inNoted, int64(cap(c.carry)+c.aliases.bytes))
 		if s == Hungry && len(c.carry) > LittleBytes && m.Overdrawn() { // a paused publisher's packets are whole
+			c.opts.Metrics.Hit(metrics.LimitMemoryPacket)
 			c.Close(mqtt.QuotaExceeded, "the server has no memory left for a packet of this size")
 		}
 	}
@@ -106,6 +108,7 @@ func (c *Conn) next(b *Batch, data []byte) (n int, p progress) {
 
 // tooLarge refuses a packet by its header alone.
 func (c *Conn) tooLarge(h mqtt.Header) {
+	c.opts.Metrics.Hit(metrics.LimitPacketBytes)
 	if h.Type == mqtt.CONNECT && c.state == awaitConnect {
 		c.Close(mqtt.PacketTooLarge, "") // its version is not known yet
 		return

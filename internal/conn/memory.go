@@ -61,6 +61,12 @@ func (m *Memory) Note(noted *int64, bytes int64) {
 	}
 }
 
+// High reports whether seven eighths of the budget are spent: no new clients then.
+func (m *Memory) High() bool { return m != nil && m.used.Load() >= m.limit/8*7 }
+
+// Tight reports whether fifteen sixteenths are spent: nothing that was promised to nobody is to wait in memory then.
+func (m *Memory) Tight() bool { return m != nil && m.used.Load() >= m.limit/16*15 }
+
 // Full reports whether the budget is spent.
 func (m *Memory) Full() bool { return m != nil && m.used.Load() >= m.limit }
 

@@ -38,7 +38,7 @@ type Listener struct {
 // Stats are a listener's counts.
 type Stats struct {
 	Accepted          uint64 // handed over
-	Refused           uint64 // turned away at once: too many connections, or handshakes
+	Refused           uint64 // turned away at once: too many connections, handshakes or descriptors
 	HandshakeFailures uint64 // PROXY, TLS or WebSocket failed or took too long
 	AcceptErrors      uint64 // the system gave no connection
 	Current           int64  // open, handshakes included
@@ -165,6 +165,10 @@ func (l *Listener) admit(c net.Conn, handle func(*Accepted)) {
 		return
 	}
 	a := l.newAccepted(c)
+	if l.o.MaxDescriptor > 0 && a.descriptor() >= l.o.MaxDescriptor {
+		l.turnAway(c, MaxDescriptors)
+		return
+	}
 	if !l.o.needsHandshake() {
 		l.accepted.Add(1)
 		handle(a)

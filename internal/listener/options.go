@@ -49,6 +49,7 @@ type Options struct {
 	CRLFile           string      // client certificates that were revoked, in PEM or DER; "": none
 
 	MaxConnections   int           // open at once, handshakes included; 0: no limit
+	MaxDescriptor    uint64        // connections get descriptors below it, so that the process keeps those above; 0: no limit
 	MaxHandshakes    int           // under way at once; 0 means DefaultMaxHandshakes
 	HandshakeTimeout time.Duration // for all of PROXY, TLS and WebSocket; 0 means DefaultHandshakeTimeout
 	AcceptRate       int           // connections a second; those beyond it wait in the kernel; 0: no limit
@@ -67,6 +68,7 @@ type Reason string
 const (
 	MaxConnections  Reason = "max_connections"     // the listener has as many as it may
 	MaxHandshakes   Reason = "max_handshakes"      // too many handshakes are under way
+	MaxDescriptors  Reason = "max_descriptors"     // the process would have too few descriptors left
 	BadProxyHeader  Reason = "proxy_header"        // the PROXY header failed or did not come in time
 	BadTLS          Reason = "tls_handshake"       // the same, of TLS
 	BadWebSocket    Reason = "websocket_handshake" // the same, of WebSocket

@@ -25,23 +25,22 @@ func (c *Counter) Load() int64 { return c.n.Load() }
 
 // Metrics are the counters of one broker.
 type Metrics struct {
-	BytesReceived, BytesSent                 Counter
-	PacketsReceived, PacketsSent             Counter // MQTT control packets of every type
-	PublishReceived, PublishSent             Counter // PUBLISH packets
-	PublishBytesReceived, PublishBytesSent   Counter // their payloads
-	Sockets                                  Counter // network connections accepted
-	Connects, ConnectsRefused, Disconnects   Counter // CONNECT accepted and refused; connections ended after a CONNECT
-	SessionsCreated, SessionsResumed         Counter
-	SessionsTakenOver, SessionsExpired       Counter
-	SessionsEnded                            Counter
-	Acknowledged                             Counter // deliveries that subscribers completed
-	AuthenticationFailures, PublishesRefused Counter
-	ConnectsRateLimited                      Counter // CONNECT packets beyond limits.connects_per_second
-	PublishersSlowed                         Counter // pauses in reading of a client beyond its rate
-	AlarmsActivated, AlarmsDeactivated       Counter
-	ClockJumps                               Counter // of the machine's clock, either way
+	BytesReceived, BytesSent               Counter
+	PacketsReceived, PacketsSent           Counter // MQTT control packets of every type
+	PublishReceived, PublishSent           Counter // PUBLISH packets
+	PublishBytesReceived, PublishBytesSent Counter // their payloads
+	Sockets                                Counter // network connections accepted
+	Connects, ConnectsRefused, Disconnects Counter // CONNECT accepted and refused; connections ended after a CONNECT
+	SessionsCreated, SessionsResumed       Counter
+	SessionsTakenOver, SessionsExpired     Counter
+	SessionsEnded                          Counter
+	Acknowledged                           Counter // deliveries that subscribers completed
+	PublishesRefused                       Counter // not allowed
+	AlarmsActivated, AlarmsDeactivated     Counter
+	ClockJumps                             Counter // of the machine's clock, either way
 
 	dropped [256]atomic.Int64
+	hits    [limits]Counter
 }
 
 // Drop counts n messages or copies that went no further for reason.

@@ -14,6 +14,7 @@ package retain
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,6 +25,12 @@ import (
 
 // ErrLimit says that a retained message would pass a limit of the store. Nothing was changed.
 var ErrLimit = errors.New("retain: the limit of retained messages is reached")
+
+// ErrMessages and ErrBytes say which limit it was.
+var (
+	ErrMessages = fmt.Errorf("%w: their number", ErrLimit)
+	ErrBytes    = fmt.Errorf("%w: their bytes", ErrLimit)
+)
 
 // Options are the store's limits.
 type Options struct {
@@ -85,9 +92,11 @@ func (s *Store) Set(m *message.Message, position message.Position) error {
 	if replaces {
 		grows -= size(old.message)
 	}
-	if s.options.MaxMessages > 0 && !replaces && s.tree.Len() >= s.options.MaxMessages ||
-		s.options.MaxBytes > 0 && grows > 0 && s.bytes+grows > s.options.MaxBytes {
-		return ErrLimit
+	switch o := &s.options; {
+	case o.MaxMessages > 0 && !replaces && s.tree.Len() >= o.MaxMessages:
+		return ErrMessages
+	case o.MaxBytes > 0 && grows > 0 && s.bytes+grows > o.MaxBytes:
+		return ErrBytes
 	}
 	if replaces {
 		s.count(old.message, -1)

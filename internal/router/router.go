@@ -7,6 +7,7 @@
 package router
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -185,6 +186,7 @@ func (r *Router) submit(p Publication, log bool, code mqtt.ReasonCode) error {
 		if err == nil && m.Retain {
 			if err := r.opts.Retained.Set(m, pos); err != nil {
 				code = mqtt.QuotaExceeded
+				r.opts.Metrics.Hit(limitOf(err))
 			}
 		}
 		if err != nil && p.Refused != nil {
@@ -203,6 +205,14 @@ func (r *Router) submit(p Publication, log bool, code mqtt.ReasonCode) error {
 		p.Waiter.Unwait()
 	}
 	return err
+}
+
+// limitOf is the limit that a retained message would have passed.
+func limitOf(err error) metrics.Limit {
+	if errors.Is(err, retain.ErrBytes) {
+		return metrics.LimitRetainedBytes
+	}
+	return metrics.LimitRetainedMessages
 }
 
 // CodeOf translates an engine's error for a client.
