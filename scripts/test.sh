@@ -11,6 +11,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 exec </dev/null
+. scripts/fuzz_lib.sh
 
 all=false e2e=true
 for arg in "$@"; do
@@ -31,7 +32,7 @@ passed=0 failed=0
 step() {
   local name=$1 start=$SECONDS
   shift
-  if "$@" >"$work/log" 2>&1; then
+  if "$@" </dev/null >"$work/log" 2>&1; then
     passed=$((passed + 1))
     printf 'ok    %-24s %4ds\n' "$name" $((SECONDS - start))
   else
@@ -67,15 +68,6 @@ formatted() {
   [ -z "$files" ] || { echo "run gofmt -w on:"; echo "$files"; return 1; }
 }
 
-# fuzz PACKAGE TARGET fails if an input was found that does. Go's fuzzer now and then ends its time with the error
-# "context deadline exceeded" and no such input, which says nothing about the code.
-fuzz() {
-  local out
-  out=$(go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZ_SECONDS:-5}s" "$1" 2>&1) && return
-  echo "$out"
-  grep -q '^ *context deadline exceeded$' <<<"$out" && ! grep -q 'Failing input' <<<"$out"
-}
-
 # vulnerabilities looks for known ones in what the program calls, where the database can be reached.
 vulnerabilities() {
   if curl -fsS -m 10 -o "$work/vulndb" https://vuln.go.dev/index/db.json 2>"$work/why"; then
@@ -101,11 +93,9 @@ if $e2e; then
 fi
 
 if $all; then
-  for package in $(go list ./...); do
-    for target in $(go test -list '^Fuzz' "$package" 2>/dev/null | grep '^Fuzz'); do
-      step "${package##*/} $target" fuzz "$package" "$target"
-    done
-  done
+  while read -r package target; do
+    step "${package##*/} $target" fuzz "$package" "$target" "${FUZZ_SECONDS:-5}"
+  done < <(fuzz_targets)
 fi
 
 echo "$passed passed, $failed failed"

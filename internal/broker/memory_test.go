@@ -24,6 +24,7 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 		other, _ := connect(t, b, &mqtt.Connect{ClientID: "other", CleanStart: true})
 		other.subscribe(t, "other", 0)
 		from, _ := connect(t, b, &mqtt.Connect{ClientID: "from", CleanStart: true})
+		careless, _ := connect(t, b, &mqtt.Connect{ClientID: "careless", CleanStart: true})
 		var clients sync.WaitGroup
 		var said *mqtt.Disconnect
 		clients.Go(func() {
@@ -79,7 +80,7 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 			t.Errorf("alarms: %+v", active)
 		}
 		// QoS 0 that would wait is dropped, and what was acknowledged, as messages says, is not.
-		if err := from.send(&mqtt.Publish{Topic: []byte("flood"), Payload: make([]byte, 16<<10)}); err != nil {
+		if err := careless.send(&mqtt.Publish{Topic: []byte("flood"), Payload: make([]byte, 16<<10)}); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
@@ -109,7 +110,7 @@ func TestMemoryIsBoundedByItsLimit(t *testing.T) {
 		if n := b.alarms.ActiveCount(); n != 0 {
 			t.Errorf("%d alarms when all is over", n)
 		}
-		for _, p := range []*peer{flood, other, from} {
+		for _, p := range []*peer{flood, other, from, careless} {
 			_ = p.conn.Close()
 		}
 		pause(time.Second)
