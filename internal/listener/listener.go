@@ -190,10 +190,10 @@ func (l *Listener) admit(c net.Conn, handle func(*Accepted)) {
 
 // turnAway closes a connection that the listener has no room for.
 func (l *Listener) turnAway(c net.Conn, why Reason) {
-	_ = c.Close() // nobody is interested in how that ends
-	l.current.Add(-1)
 	l.refused.Add(1)
 	l.report(why, c.RemoteAddr(), nil)
+	_ = c.Close() // nobody is interested in how that ends
+	l.current.Add(-1)
 }
 
 func (l *Listener) newAccepted(c net.Conn) *Accepted {
