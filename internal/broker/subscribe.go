@@ -174,7 +174,12 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 	ops := append(c.subscriptionOps(changes, pos), c.replayOps(changes)...)
 	if len(ops) == 0 {
 		c.prune()
-		l.conn.ResumeWith(then)
+		l.conn.ResumeWith(func(b *conn.Batch) {
+			then(b)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.pump(b) // a group may have waited for the subscription
+		})
 		return nil
 	}
 	if c.link == l {
