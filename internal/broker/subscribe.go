@@ -172,18 +172,22 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 		c.inForce(&changes[i], pos)
 	}
 	ops := append(c.subscriptionOps(changes, pos), c.replayOps(changes)...)
+	if c.link == l {
+		c.holds = l // until SUBACK is sent
+	}
+	resume := func(b *conn.Batch) {
+		then(b)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.holds == l {
+			c.holds = nil
+		}
+		c.pump(b) // a group may have waited for the subscription as well
+	}
 	if len(ops) == 0 {
 		c.prune()
-		l.conn.ResumeWith(func(b *conn.Batch) {
-			then(b)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.pump(b) // a group may have waited for the subscription
-		})
+		l.conn.ResumeWith(resume)
 		return nil
-	}
-	if c.link == l {
-		c.holds = l
 	}
 	return c.broker.submit(storage.Unit{Ops: ops}, func(_ message.Position, err error) {
 		if err != nil {
@@ -193,15 +197,7 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 		c.mu.Lock()
 		c.prune()
 		c.mu.Unlock()
-		l.conn.ResumeWith(func(b *conn.Batch) {
-			then(b)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if c.holds == l {
-				c.holds = nil
-			}
-			c.pump(b)
-		})
+		l.conn.ResumeWith(resume)
 	})
 }
 

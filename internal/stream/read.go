@@ -57,9 +57,10 @@ func (st *Stream) Records(ctx context.Context, from message.Position, fn func(ro
 		return st.keptValues(ctx, from, fn)
 	}
 	for {
+		end := st.End() // before the look for a chunk: one that comes later is not passed over
 		c, ok := st.chunkAt(from)
 		if !ok {
-			return st.orEnd(from), nil
+			return later(from, end), nil
 		}
 		records, err := st.load(ctx, &c)
 		if errors.Is(err, storage.ErrNotFound) && st.changed(&c) {
@@ -82,12 +83,12 @@ func (st *Stream) Records(ctx context.Context, from message.Position, fn func(ro
 	}
 }
 
-// orEnd returns the later of a place and the end of the store.
-func (st *Stream) orEnd(pos message.Position) message.Position {
-	if end := st.End(); pos.Less(end) {
-		return end
+// later returns the later of two places.
+func later(a, b message.Position) message.Position {
+	if a.Less(b) {
+		return b
 	}
-	return pos
+	return a
 }
 
 // chunkAt returns the first chunk that ends at or after a place.
