@@ -37,12 +37,11 @@ type follower struct {
 	sub atomic.Pointer[session.Subscription]
 
 	// Guarded by client.mu.
-	entries []*router.Entry // by filters
-	filters []string
-	cursor  cursor
-	since   time.Time // not zero: the cursor is to go to the first message that was published then
-	begun   bool      // the subscription is committed
-	ended   bool
+	routed router.Place
+	cursor cursor
+	since  time.Time // not zero: the cursor is to go to the first message that was published then
+	begun  bool      // the subscription is committed
+	ended  bool
 }
 
 // newFollower makes a follower that the router knows, and that does not read yet. The caller holds c.mu.
@@ -57,30 +56,17 @@ func (c *client) newFollower(st *stream.Stream, key, filter string, version *ses
 
 // enter puts the follower where the router finds it: by its own filter, or those of the stream.
 func (f *follower) enter() {
-	old, oldEntries := f.filters, f.entries
-	f.filters, f.entries = []string{f.filter}, nil
+	filters := []string{f.filter}
 	if f.filter == "" {
-		f.filters = f.stream.Config().Filters
+		filters = f.stream.Config().Filters
 	}
-	for _, filter := range f.filters {
-		v := session.NewSubscription(mqtt.FilterOptions{Filter: filter, QoS: mqtt.ExactlyOnce}, 0, nil).Committed(message.Position{})
-		v.Follows = true
-		e := router.NewEntry(f, v)
-		f.entries = append(f.entries, e)
-		f.client.broker.router.Add(filter, e)
-	}
-	for i, e := range oldEntries {
-		f.client.broker.router.Remove(old[i], e)
-	}
+	f.routed.Enter(f.client.broker.router, f, filters, message.Position{}, func(v *session.Subscription) { v.Follows = true })
 }
 
 // close ends the follower. The caller holds the client's lock.
 func (f *follower) close() {
 	f.ended = true
-	for i, e := range f.entries {
-		f.client.broker.router.Remove(f.filters[i], e)
-	}
-	f.entries, f.filters = nil, nil
+	f.routed.Leave(f.client.broker.router)
 	for i, other := range f.client.followers {
 		if other == f {
 			f.client.followers = append(f.client.followers[:i:i], f.client.followers[i+1:]...)

@@ -36,8 +36,7 @@ type group struct {
 	seq    uint64
 	stream *stream.Stream // that it consumes: it is a declared queue (queue.go); nil: none
 
-	entries []*router.Entry // by filters; nil: nothing is routed to it. Guarded by groups.mu
-	filters []string
+	routed router.Place // guarded by groups.mu
 
 	durable atomic.Bool
 	waiting atomic.Bool // it lags, or its queue is not empty: it wants to hear of members that have room

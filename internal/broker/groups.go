@@ -4,10 +4,8 @@ import (
 	"sync"
 
 	"github.com/barid-mqtt/barid/internal/message"
-	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/share"
-	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // groups are the shared-subscription groups, by name and filter. A group is there while it has members, or is declared,
@@ -37,7 +35,7 @@ func (gs *groups) of(key groupKey) *group {
 
 // route has the router give messages to a group. The caller holds gs.mu.
 func (gs *groups) route(g *group) {
-	if g.entries != nil {
+	if !g.routed.IsNowhere() {
 		return
 	}
 	from := g.beginning()
@@ -50,18 +48,9 @@ func (gs *groups) route(g *group) {
 
 // enter puts the group where the router finds it, from a place of the log on. The caller holds groups.mu.
 func (g *group) enter(from message.Position) {
-	old, oldEntries := g.filters, g.entries
-	g.filters, g.entries = g.matched(), nil
-	for _, filter := range g.filters {
-		v := session.NewSubscription(mqtt.FilterOptions{Filter: filter, QoS: mqtt.ExactlyOnce, RetainAsPublished: true}, 0, nil).Committed(from)
-		v.Follows = g.stream != nil
-		e := router.NewEntry(g, v)
-		g.entries = append(g.entries, e)
-		g.broker.router.Add(filter, e)
-	}
-	for i, e := range oldEntries {
-		g.broker.router.Remove(old[i], e)
-	}
+	g.routed.Enter(g.broker.router, g, g.matched(), from, func(v *session.Subscription) {
+		v.RetainAsPublished, v.Follows = true, g.stream != nil
+	})
 }
 
 // join adds a member to a group, which it makes if need be. The lock of m's client is held; key is what that knows the
@@ -120,10 +109,7 @@ func (gs *groups) left(g *group) {
 	over := g.over()
 	g.mu.Unlock()
 	if over {
-		for i, e := range g.entries {
-			g.broker.router.Remove(g.filters[i], e)
-		}
-		g.filters, g.entries = nil, nil
+		g.routed.Leave(g.broker.router)
 	}
 	g.refresh()
 	gs.forget(g)

@@ -104,9 +104,6 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		l.conn.Send(b, &mqtt.Suback{PacketID: p.PacketID, Codes: l.subackCodes(p, codes)})
 		c.mu.Lock()
 		for _, ch := range changes {
-			if ch.sub.group != nil {
-				c.broker.router.CatchUp(ch.sub.group) // which waited for it
-			}
 			if ch.retained {
 				c.cancelReplay(ch.sub)
 				ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
@@ -114,7 +111,6 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		}
 		c.coming = nil
 		c.dirtied()
-		c.pump(b)
 		c.mu.Unlock()
 	})
 	return nil

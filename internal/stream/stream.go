@@ -27,9 +27,9 @@ type Stream struct {
 	name string
 	seq  uint64
 
-	sweep    atomic.Bool     // ages and sizes are to be looked at
-	flushing chan struct{}   // held by who writes to the store, and so changes state and chunks
-	entries  []*router.Entry // owned by who declares
+	sweep    atomic.Bool   // ages and sizes are to be looked at
+	flushing chan struct{} // held by who writes to the store, and so changes state and chunks
+	routed   router.Place  // owned by who declares
 
 	mu           sync.Mutex // guards what follows
 	cfg          Config
@@ -190,33 +190,18 @@ func (st *Stream) kept(head state.Stream) {
 
 // enter puts the stream's filters where the router finds them, in place of those before.
 func (st *Stream) enter(c Config) {
-	old, oldEntries := st.Config().Filters, st.entries
 	st.mu.Lock()
 	st.cfg = c
 	st.mu.Unlock()
-	st.entries = nil
-	for _, f := range c.Filters {
-		v := session.NewSubscription(mqtt.FilterOptions{Filter: f, QoS: mqtt.ExactlyOnce}, 0, nil).Committed(message.Position{})
-		v.Stream = true
-		e := router.NewEntry(st, v)
-		st.entries = append(st.entries, e)
-		st.s.o.Router.Add(f, e)
-	}
-	for i, e := range oldEntries {
-		st.s.o.Router.Remove(old[i], e)
-	}
+	st.routed.Enter(st.s.o.Router, st, c.Filters, message.Position{}, func(v *session.Subscription) { v.Stream = true })
 }
 
 // end takes the stream from the router.
 func (st *Stream) end() {
 	st.mu.Lock()
 	st.ended, st.pending, st.pendingBytes = true, nil, 0
-	filters := st.cfg.Filters
 	st.mu.Unlock()
-	for i, e := range st.entries {
-		st.s.o.Router.Remove(filters[i], e)
-	}
-	st.entries = nil
+	st.routed.Leave(st.s.o.Router)
 	st.flushing <- struct{}{} // what was being written is
 	st.mu.Lock()
 	st.chunks = nil
