@@ -10,6 +10,7 @@
 package acljson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,8 +89,10 @@ type rule struct {
 
 func parseRules(text []byte) (auth.Authorizer, error) {
 	var raw []rule
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return nil, errors.New("rules are objects with permission, action and topic")
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields() // a condition that is not understood would make the rule wider
+	if err := d.Decode(&raw); err != nil {
+		return nil, fmt.Errorf("rules are objects with permission, action and topic, and may have qos and retain: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	var list auth.RuleList
 	for i := range raw {

@@ -57,6 +57,7 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		"true", `"x"`, "7", "{", "[", `{"pub":"a"}`, `{"publish":["a"]}`, `{"pub":["a/#/b"]}`, `{"pub":[1]}`,
 		`[{"action":"publish","topic":"a"}]`, `[{"permission":"maybe","action":"publish","topic":"a"}]`,
 		`[{"permission":"deny","topic":"a"}]`, `[{"permission":"deny","action":"write","topic":"a"}]`,
+		`[{"permission":"allow","action":"all","topic":"#","ipaddr":"10.0.0.0/8"}]`, `[{"permission":"allow","action":"all","topic":"#","retian":true}]`,
 		`[{"permission":"deny","action":"all"}]`, `[{"permission":"deny","action":"all","topic":""}]`,
 		`[{"permission":"deny","action":"all","topic":"a","qos":3}]`, `[{"permission":"deny","action":"all","topic":"a","qos":[]}]`,
 		`[{"permission":"deny","action":"all","topic":"a","retain":"x"}]`, `[{"permission":"deny","action":"all","topics":"a"}]`,

@@ -32,7 +32,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *auth.Request) (auth
 	case err != nil:
 		return auth.Identity{}, fmt.Errorf("%w: %w", mqtt.NotAuthorized, err)
 	}
-	id := auth.Identity{ClientID: r.ClientID, Username: username, Superuser: claims.True("is_superuser"), ExpiresAt: claims.ExpiresAt()}
+	id := auth.Identity{ClientID: r.ClientID, Username: username, Superuser: claims.True("is_superuser"), ExpiresAt: a.Verifier.Ends(claims)}
 	if a.UsernameClaim != "" {
 		if id.Username = claims.Text(a.UsernameClaim); id.Username == "" {
 			return auth.Identity{}, fmt.Errorf("%w: the token has no text as its claim %s", mqtt.NotAuthorized, a.UsernameClaim)

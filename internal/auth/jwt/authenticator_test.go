@@ -9,6 +9,17 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
+// Who is let in by the leeway stays for it.
+func TestATokenEndsWithItsLeeway(t *testing.T) {
+	exp := time.Now().Add(-10 * time.Second).Truncate(time.Second)
+	late := sign(t, "HS256", "", map[string]any{"exp": exp.Unix()})
+	a := Authenticator{Verifier: newVerifier(t, Options{Secret: secret, Leeway: 2 * time.Minute})}
+	id, err := a.Authenticate(t.Context(), &auth.Request{Password: []byte(late)})
+	if err != nil || !id.ExpiresAt.Equal(exp.Add(2*time.Minute)) {
+		t.Errorf("%v, until %v", err, id.ExpiresAt)
+	}
+}
+
 func TestAuthenticator(t *testing.T) {
 	exp := time.Now().Add(time.Hour).Truncate(time.Second)
 	good := sign(t, "HS256", "", map[string]any{

@@ -48,7 +48,7 @@ func holds(claim any, want string) bool {
 	return false
 }
 
-// ExpiresAt returns when the token ends; zero: never. A session may last until then, and no leeway longer.
+// ExpiresAt returns when the token says that it ends; zero: never.
 func (c Claims) ExpiresAt() time.Time {
 	n, ok := c["exp"].(json.Number)
 	if !ok {

@@ -95,6 +95,16 @@ func New(o Options) (*Verifier, error) {
 	return v, v.Reload()
 }
 
+// Ends returns until when a token that was verified is good: its own end and the leeway, without which a client whose clock
+// is late would be let in and cut off at once. Zero: it does not end.
+func (v *Verifier) Ends(c Claims) time.Time {
+	at := c.ExpiresAt()
+	if at.IsZero() {
+		return at
+	}
+	return at.Add(v.o.Leeway)
+}
+
 func newParser(o *Options) *jwtlib.Parser {
 	algorithms := o.Algorithms
 	if len(algorithms) == 0 {

@@ -151,8 +151,23 @@ func (s *source) at(id, alg string) []key {
 	return found
 }
 
-// fromURL fetches a key set. At most maxJWKSBytes are read, and redirects stay with HTTPS.
+// errInsecure is why a redirect is not followed.
+var errInsecure = errors.New("the server leads from https to somewhere without")
+
+// fromURL fetches a key set. At most maxJWKSBytes are read, and redirects stay with HTTPS: who changed an answer on its way
+// would be anybody.
 func fromURL(client *http.Client, url string) func(context.Context) ([]key, error) {
+	c := *client
+	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		switch {
+		case len(via) >= 10:
+			return errors.New("the server leads on and on")
+		case via[0].URL.Scheme == "https" && req.URL.Scheme != "https":
+			return errInsecure
+		}
+		return nil
+	}
+	client = &c
 	return func(ctx context.Context) ([]key, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

@@ -133,3 +133,16 @@ func TestVerifierFetchesItsKeys(t *testing.T) {
 	}
 	server.Client().CloseIdleConnections()
 }
+
+func TestARedirectThatLeavesHTTPSIsNotFollowed(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		t.Error("the keys were fetched where anybody could have changed them")
+	}))
+	defer plain.Close()
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
+	defer secure.Close()
+	defer secure.Client().CloseIdleConnections()
+	if _, err := fromURL(secure.Client(), secure.URL)(t.Context()); !errors.Is(err, errInsecure) {
+		t.Errorf("%v", err)
+	}
+}
