@@ -108,7 +108,8 @@ type Conn struct {
 	port       Port         // written under mu as well
 	event      func(*Batch) // to run before the next packet; nil: none
 	keepAlive  slot
-	inNoted    int64 // bytes of carry and aliases that Memory knows of
+	inNoted    int64        // bytes of carry and aliases that Memory knows of
+	inHeld     atomic.Int64 // the same, for everybody
 
 	input     atomic.Uint32 // feeding, closing, finished
 	suspended atomic.Bool
@@ -179,6 +180,7 @@ func (c *Conn) leave() (over bool) {
 func (c *Conn) finish() {
 	c.carry, c.aliases = nil, aliasTable{}
 	c.opts.Memory.Note(&c.inNoted, 0)
+	c.inHeld.Store(0)
 	c.keepAlive.remove()
 	c.mu.Lock()
 	port := c.port

@@ -54,6 +54,7 @@ func (c *Conn) feed(b *Batch, data []byte) (s Status) {
 	}
 	if m := c.opts.Memory; m != nil {
 		m.Note(&c.inNoted, int64(cap(c.carry)+c.aliases.bytes))
+		c.inHeld.Store(c.inNoted)
 		if s == Hungry && len(c.carry) > LittleBytes && m.Overdrawn() { // a paused publisher's packets are whole
 			c.opts.Metrics.Hit(metrics.LimitMemoryPacket)
 			c.Close(mqtt.QuotaExceeded, "the server has no memory left for a packet of this size")

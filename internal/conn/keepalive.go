@@ -93,8 +93,9 @@ func (k *KeepAlive) scan() {
 				ch.deadline[i].CompareAndSwap(d, now+2)
 				continue
 			}
-			ch.deadline[i].CompareAndSwap(d, 0)
-			c.Close(mqtt.KeepAliveTimeout, "no packet within one and a half times the keep alive")
+			if ch.deadline[i].CompareAndSwap(d, 0) { // or it has spoken meanwhile
+				c.Close(mqtt.KeepAliveTimeout, "no packet within one and a half times the keep alive")
+			}
 		}
 	}
 }

@@ -110,9 +110,9 @@ func (m *Memory) Stop() {
 	}
 }
 
-// HeldBytes is what waits for the connection's socket.
+// HeldBytes is what waits for the connection's socket, and what its client has sent of a packet that is not complete.
 func (c *Conn) HeldBytes() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return int64(len(c.buf) + c.writing)
+	return int64(len(c.buf)+c.writing) + c.inHeld.Load()
 }
