@@ -136,7 +136,7 @@ func (b *Broker) authenticatorOf(ln config.Listener) auth.Authenticator {
 	switch {
 	case b.authenticator != nil:
 		return b.authenticator
-	case len(steps) > 0:
+	case len(steps) > 0 || anonymous && b.cfg.Auth.SCRAMFile != "": // a name that can be proved is not to be had without
 		return &auth.Chain{Steps: steps, Anonymous: anonymous}
 	case anonymous:
 		return auth.Anonymous{}

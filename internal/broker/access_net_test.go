@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	jwtlib "github.com/golang-jwt/jwt/v5"
@@ -194,6 +195,21 @@ func TestSCRAM(t *testing.T) {
 	if code := q.connectAs(t, &mqtt.Connect{ClientID: "x"}); !code.Failed() {
 		t.Errorf("without credentials: %v", code)
 	}
+}
+
+// Where names can be proved, nobody gets one without, though clients without a name are let in.
+func TestAnonymousClientsHaveNoNameBesideSCRAM(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, []string{"auth.scram_file=" + scramFile(t, "me"), "auth.allow_anonymous=true"})
+		for name, want := range map[string]mqtt.ReasonCode{"": mqtt.Success, "me": mqtt.BadUserNameOrPassword} {
+			p, ack := connect(t, b, &mqtt.Connect{CleanStart: true, HasUsername: name != "", Username: name, HasPassword: name != "", Password: []byte("x")})
+			if ack == nil || ack.Code != want {
+				t.Errorf("%q: %+v, want %v", name, ack, want)
+			}
+			_ = p.conn.Close()
+		}
+		stopBroker(t, b)
+	})
 }
 
 func TestDecoySecretOutlivesTheProcess(t *testing.T) {

@@ -52,7 +52,7 @@ func (k *connecting) nameByCertificate(p *mqtt.Connect) error {
 	if !k.listener.certClientID {
 		return nil
 	}
-	cert := clientcert.Verified(k.listener.tlsState(k.net))
+	cert := clientcert.Verified(k.request.TLS)
 	if cert == nil {
 		return nil
 	}

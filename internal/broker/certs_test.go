@@ -87,12 +87,14 @@ func identityOf(t *testing.T, b *Broker, clientID string) auth.Identity {
 }
 
 func TestCertificateIsTheUsername(t *testing.T) {
-	b, _, dial := secureBroker(t, "sensor-7", []string{"listeners.tls.cert_username=cn", "auth.allow_anonymous=false"})
+	b, files, dial := secureBroker(t, "sensor-7", []string{"listeners.tls.cert_username=cn", "auth.allow_anonymous=false"})
 	if code := dial(true).connectAs(t, &mqtt.Connect{ClientID: "a", Username: "root", HasUsername: true}); code != mqtt.Success {
 		t.Errorf("with its certificate: %v", code)
 	}
 	if id := identityOf(t, b, "a"); id.Username != "sensor-7" {
 		t.Errorf("the client is %+v", id)
+	} else if pair, err := tls.LoadX509KeyPair(files.ClientCert, files.ClientKey); err != nil || !id.ExpiresAt.Equal(pair.Leaf.NotAfter) {
+		t.Errorf("the connection ends at %v, the certificate at %v (%v)", id.ExpiresAt, pair.Leaf.NotAfter, err)
 	}
 	if code := dial(false).connectAs(t, &mqtt.Connect{ClientID: "b", Username: "sensor-7", HasUsername: true}); !code.Failed() {
 		t.Error("the name without the certificate gets in")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/internal/auth/clientcert"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
@@ -43,6 +44,7 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 		c.Refuse(mqtt.ServerBusy, "the server's memory is nearly full")
 		return
 	}
+	k.request.RemoteAddr, k.request.TLS = c.Info().RemoteAddr, k.listener.tlsState(k.net)
 	if err := k.nameByCertificate(p); err != nil {
 		k.authenticated(auth.Identity{}, err)
 		return
@@ -53,7 +55,7 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 	}
 	k.request = auth.Request{
 		ClientID: p.ClientID, Username: p.Username, HasUsername: p.HasUsername, Password: p.Password, HasPassword: p.HasPassword,
-		Version: p.Version, Listener: k.listener.name, RemoteAddr: c.Info().RemoteAddr, TLS: k.listener.tlsState(k.net),
+		Version: p.Version, Listener: k.listener.name, RemoteAddr: k.request.RemoteAddr, TLS: k.request.TLS,
 	}
 	if k.banned(p.Username) {
 		return
@@ -180,6 +182,9 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 		conn: k.conn, listener: k.listener, version: p.Version, receiveMaximum: receiveMaximum(p), mount: k.listener.mount,
 		identity: &id, exchange: k.exchange, connectedAt: time.Now(), assigned: k.assigned,
 		keepAlive: p.KeepAlive, cleanStart: p.CleanStart,
+	}
+	if cert := clientcert.Verified(k.request.TLS); cert != nil {
+		k.link.certificateEnds = cert.NotAfter
 	}
 	k.link.complete(&id)
 	if p.Will != nil {

@@ -26,7 +26,9 @@ type link struct {
 	connectedAt    time.Time
 	keepAlive      uint16 // seconds that the client asked for
 	cleanStart     bool
-	assigned       bool // the client id was made up here
+	// certificateEnds is when the connection ends with the client's certificate; zero: it has shown none.
+	certificateEnds time.Time
+	assigned        bool // the client id was made up here
 
 	// Owned by whoever feeds the connection.
 	identity  *auth.Identity

@@ -36,6 +36,7 @@ func (l *link) step(data []byte) {
 	switch {
 	case err != nil:
 		b.metrics.Hit(metrics.LimitAuthenticationFailure)
+		b.log.Info("client failed to authenticate again", "client", l.client.id, "address", l.conn.Info().RemoteAddr, "reason", err.Error())
 		l.conn.Close(codeOf(err), "")
 		return
 	case done:
@@ -61,6 +62,9 @@ func (l *link) identify(id *auth.Identity) {
 // complete adds what the connection knows to an identity.
 func (l *link) complete(id *auth.Identity) {
 	id.Listener, id.Version, id.RemoteAddr = l.listener.name, l.version, l.conn.Info().RemoteAddr
+	if end := l.certificateEnds; !end.IsZero() && (id.ExpiresAt.IsZero() || end.Before(id.ExpiresAt)) {
+		id.ExpiresAt = end
+	}
 }
 
 func (b *Broker) requestOf(l *link) auth.Request {
