@@ -6,7 +6,7 @@ import "github.com/barid-mqtt/barid/internal/message"
 // the tail, and next then says only what it has taken last. Its owner's lock guards it.
 type cursor struct {
 	live  bool
-	moved bool // back, so that what is being read for it comes too early: that turn is over
+	moved bool // by another than the turn of reading that is under way, which is over then
 	next  message.Position
 }
 

@@ -32,8 +32,17 @@ func limitMemory() {
 	if !tuned.Load() {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	n := int64(live[0].Value.Uint64())
-	debug.SetMemoryLimit(n + n/8 + memorySlack)
+	s := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+	}
+	metrics.Read(s)
+	of := func(i int) int64 { return int64(s[i].Value.Uint64()) }
+	// The limit counts stacks and all else that is no heap too: without them in it, many goroutines would have the collector
+	// run for as long as they are there.
+	live, besides := of(0), of(1)-of(2)-of(3)-of(4)
+	limit := live + live/8 + memorySlack + max(0, besides)
+	if old := debug.SetMemoryLimit(-1); limit > old+old/32 || limit < old-old/32 { // setting it stops the world
+		debug.SetMemoryLimit(limit)
+	}
 }

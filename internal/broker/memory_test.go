@@ -165,3 +165,43 @@ func TestPartialPacketsCountForTheMemory(t *testing.T) {
 		}
 	})
 }
+
+// What has a place in the log waits there when the memory is overdrawn; it was acknowledged.
+func TestADurableSessionLosesNothingWhileTheMemoryIsOverdrawn(t *testing.T) {
+	for _, size := range []int{1 << 10, 50 << 10} { // its window is full before the bytes are, and after
+		synctest.Test(t, func(t *testing.T) {
+			b := newTestBroker(t, []string{"limits.memory_max_bytes=1048576"})
+			p, _ := connect(t, b, &mqtt.Connect{ClientID: "durable", SessionExpirySeconds: 1000, ReceiveMaximum: 100})
+			p.subscribe(t, "t", 1)
+			publish := func(i int) {
+				m := &message.Message{Topic: "t", Payload: append([]byte{byte(i)}, make([]byte, size)...), QoS: 1, PublishedAt: time.Now()}
+				if code, err := b.inject(t.Context(), m); err != nil || code.Failed() {
+					t.Fatal(code, err)
+				}
+			}
+			const first, all = 90, 120
+			for i := range first {
+				publish(i)
+			}
+			synctest.Wait()
+			var others int64
+			b.memory.Note(&others, 4<<20)
+			for i := first; i < all; i++ {
+				publish(i)
+			}
+			synctest.Wait()
+			b.memory.Note(&others, 0)
+			for i := range all {
+				m := expectPublish(t, p)
+				if int(m.Payload[0]) != i {
+					t.Fatalf("of %d bytes: got message %d instead of %d", size, m.Payload[0], i)
+				}
+				if err := p.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: m.PacketID}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = p.conn.Close()
+			stopBroker(t, b)
+		})
+	}
+}

@@ -23,6 +23,8 @@ const (
 	parkUnitOps = 2000
 	// passRecords is how many messages a pass parks or drops before it ends where it has come to: it remembers them.
 	passRecords = 200_000
+	// maxCopies is how many copies of a message for one session can be told apart.
+	maxCopies = 256
 )
 
 // pass is one pass over the log.
@@ -125,8 +127,33 @@ func (p *pass) begin(e *errand) (err error) {
 			return err
 		}
 	}
-	if e.park {
-		return p.keepBodies(e.c)
+	if !e.park {
+		return nil
+	}
+	if err := p.clear(e.c); err != nil {
+		return err
+	}
+	return p.keepBodies(e.c)
+}
+
+// clear removes what a pass that failed has parked for a session: the session may have read it from the log since, and it
+// would be taken for a part of this one.
+func (p *pass) clear(c *client) error {
+	c.mu.Lock()
+	end := c.parkedTo
+	c.mu.Unlock()
+	for kv, err := range p.b.engine.Scan(p.b.ctx, state.Of(state.Parked, c.id, c.incarnation)) {
+		if err != nil {
+			return err
+		}
+		if _, m, err := state.DecodeParked(kv); err == nil && !m.Delivery.Position.Less(end) {
+			p.ops = append(p.ops, state.Delete(kv.Key))
+		}
+		if len(p.ops) >= parkUnitOps {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -171,7 +198,7 @@ func (p *pass) copyRecord(pos message.Position, m *message.Message) {
 		case !e.over.isZero():
 			reason = message.DropQueueFull
 		}
-		if reason == message.NotDropped && !e.park {
+		if reason == message.NotDropped && (!e.park || len(t.deliveries) > maxCopies) {
 			e.stop = pos
 			p.busy--
 			continue
@@ -247,7 +274,7 @@ func (p *pass) settle() error {
 // the same commit, what it has read meanwhile is not parked any more.
 func (p *pass) finish(e *errand) {
 	c, to := e.c, p.to
-	if !e.park && !e.stop.IsZero() {
+	if !e.stop.IsZero() {
 		to = e.stop
 	}
 	c.mu.Lock()
@@ -278,9 +305,12 @@ func (p *pass) finish(e *errand) {
 			p.b.metrics.Drop(r.reason, 1)
 		}
 	}
-	c.cursor.next = to
+	c.cursor.next, c.cursor.moved = to, true // what is being read for it from before comes too late
 	if e.park {
 		c.parkedTo = to
+	}
+	if c.link != nil {
+		p.b.router.CatchUp(c)
 	}
 	if c.asleep != nil {
 		c.asleep.Next = to

@@ -77,5 +77,6 @@ func (b *Broker) relieve() {
 	b.metrics.Hit(metrics.LimitMemoryHolder)
 	b.log.Warn("client disconnected for the memory that it takes", "client", worst.client.id, "bytes", most,
 		"limit", limit)
+	b.fullFor = 0 // what it holds takes a moment to go
 	worst.conn.Close(mqtt.QuotaExceeded, "the server's memory is full, and this client takes most of it")
 }
