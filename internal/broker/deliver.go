@@ -82,7 +82,8 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 		c.broker.metrics.Drop(message.DropMemory, 1)
 		return
 	}
-	if c.holdsTooMuch() || c.session.Enqueue(d) != message.NotDropped {
+	logged := !d.Position.IsZero() // take has seen that there is room
+	if !logged && c.holdsTooMuch() || c.session.Enqueue(d) != message.NotDropped {
 		reason := message.DropQueueFull
 		if d.QoS == mqtt.AtMostOnce {
 			reason = message.DropSlowConsumer
@@ -144,7 +145,7 @@ func (c *client) Tail(b *conn.Batch, r router.Record, subs []*session.Subscripti
 // take queues a record's copies and moves the cursor past it. Without room for them the cursor stops there, and take
 // returns false. The caller holds c.mu.
 func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscription) bool {
-	if (c.session.Room() < len(subs) || c.holdsTooMuch()) && c.session.Queued() > 0 {
+	if c.session.Room() < len(subs) && c.session.Queued() > 0 || c.holdsTooMuch() {
 		c.cursor.stop(r.Position)
 		return false
 	}
