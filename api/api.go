@@ -43,6 +43,7 @@ type Options struct {
 	Ready        func() error // nil: ready to serve
 	Version      string
 	Node         string
+	MQTT         http.Handler // serves MQTT over WebSocket at /mqtt; nil: that is not there
 	Resources    []Resource
 }
 
@@ -97,7 +98,7 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	for _, r := range append([]Resource{s.health(), s.login(), s.keys, s.users, s.audit, reference{},
+	for _, r := range append([]Resource{s.health(), s.login(), s.keys, s.users, s.audit, reference{}, pages{mqtt: o.MQTT},
 		&clients{broker: o.Broker, node: o.Node, now: o.Now}, &subscriptions{broker: o.Broker, node: o.Node}, &publishing{o.Broker}, &retainer{o.Broker}}, o.Resources...) {
 		s.routes = append(s.routes, r.Routes()...)
 	}

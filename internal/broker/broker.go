@@ -66,6 +66,7 @@ type Broker struct {
 	timers        *timers
 	entries       entryPool
 	listeners     map[string]*listenerState
+	web           *webListener // of the HTTP API's address; nil: none
 	started       time.Time
 	alarms        *alarm.Registry
 	wall          func() time.Time // the machine's clock, where a test sets it; nil: the real one
@@ -170,6 +171,9 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	}
 	for name, ln := range cfg.Listeners {
 		b.listeners[name] = b.newListenerState(name, ln)
+	}
+	if err := b.openWeb(); err != nil {
+		return nil, errors.Join(err, b.Stop(b.ctx))
 	}
 	if err := b.openStreams(); err != nil {
 		return nil, errors.Join(err, b.Stop(b.ctx))

@@ -96,6 +96,9 @@ func (b *Broker) closeListeners() error {
 			errs = append(errs, s.open.Close())
 		}
 	}
+	if b.web != nil {
+		errs = append(errs, b.web.open.Close())
+	}
 	return errors.Join(errs...)
 }
 

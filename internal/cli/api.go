@@ -50,7 +50,7 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 	a.server, err = api.New(api.Options{
 		Log: log, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
 		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
-		Version: Version(), Node: node, Ready: b.Ready,
+		Version: Version(), Node: node, Ready: b.Ready, MQTT: b.WebSocket(),
 	})
 	if err != nil {
 		return nil, err

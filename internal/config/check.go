@@ -124,9 +124,15 @@ func (l *loader) checkStream(key string, s Stream) {
 	}
 }
 
+// WebListener is the name of the listener whose connections come by the HTTP API's address.
+const WebListener = "api"
+
 func (l *loader) checkListener(name string, ln Listener) {
 	key := "listeners." + name
 	switch {
+	case name == WebListener:
+		l.failKey(key, "is the name of the one at /mqtt of api.bind; choose another")
+		return
 	case ln.Type == "":
 		l.failKey(key, "needs a type, one of tcp, tls, ws, wss, unix")
 		return

@@ -105,6 +105,7 @@ type API struct {
 	Admin       Admin    `yaml:"admin"`
 	CertFile    string   `yaml:"cert_file" doc:"certificate chain, PEM; empty: HTTP without TLS"`
 	KeyFile     string   `yaml:"key_file" doc:"private key, PEM"`
+	MQTT        bool     `yaml:"mqtt" doc:"MQTT over WebSocket at /mqtt of the same address, for the dashboard's client"`
 	CORSOrigins []string `yaml:"cors_origins" doc:"other origins whose pages may use the API, such as https://ops.example.org"`
 	Hosts       []string `yaml:"hosts" doc:"names under which browsers reach the API, besides addresses and localhost; empty: any, unless bind is loopback"`
 }

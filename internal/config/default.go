@@ -9,7 +9,7 @@ func Default() *Config {
 			"tcp": {Type: TCP, Bind: "127.0.0.1:1883"},
 			"ws":  {Type: WS, Bind: "127.0.0.1:8083", Path: defaultPath},
 		},
-		API:     API{Bind: "127.0.0.1:18083", Admin: Admin{Username: "admin"}, CORSOrigins: []string{}, Hosts: []string{}},
+		API:     API{Bind: "127.0.0.1:18083", Admin: Admin{Username: "admin"}, MQTT: true, CORSOrigins: []string{}, Hosts: []string{}},
 		MQTT:    defaultMQTT(),
 		Session: defaultSession(),
 		Streams: map[string]Stream{},

@@ -20,7 +20,7 @@ const (
 // Listener is an open listener.
 type Listener struct {
 	o      Options                 // static
-	socket net.Listener            // static
+	socket net.Listener            // static; nil: connections are handed over by Upgrade
 	tls    atomic.Pointer[secured] // nil inside: no TLS
 	slots  chan struct{}           // holds one element for each handshake under way
 
@@ -91,7 +91,7 @@ func (l *Listener) Reload() error {
 	return nil
 }
 
-// Addr returns the address that the listener is bound to.
+// Addr returns the address that the listener is bound to. A Handed one has none.
 func (l *Listener) Addr() net.Addr { return l.socket.Addr() }
 
 // Stats returns the counts.
@@ -254,7 +254,9 @@ func (l *Listener) Close() error {
 	var err error
 	if first {
 		close(l.done)
-		err = l.socket.Close()
+		if l.socket != nil {
+			err = l.socket.Close()
+		}
 		for a := range pending {
 			_ = a.Abort() // its handshake fails, and sees that this was Close
 		}

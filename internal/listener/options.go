@@ -40,6 +40,7 @@ type Options struct {
 
 	Path           string   // of WebSocket; "" means DefaultPath
 	AllowedOrigins []string // of WebSocket: which pages' scripts may connect; none listed: all
+	SameOrigin     bool     // of Handed: scripts of the server's own pages may, and of AllowedOrigins, and no others
 
 	CertFile, KeyFile string      // of TLS, in PEM
 	MoreCerts         []CertFiles // for other names, chosen by what a client asks for
