@@ -7,23 +7,6 @@ import "syscall"
 // rawIO says that sockets can be read and written without waiting.
 const rawIO = true
 
-// readFD and writeFD try once, without waiting: EAGAIN says that the socket is not ready.
-func readFD(fd uintptr, p []byte) (n int, err error) {
-	for {
-		if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
-func writeFD(fd uintptr, p []byte) (n int, err error) {
-	for {
-		if n, err = syscall.Write(int(fd), p); err != syscall.EINTR {
-			return n, err
-		}
-	}
-}
-
 // isReadable reports whether a socket has something to read, an end or an error included.
 func isReadable(fd uintptr) bool {
 	var b [1]byte
