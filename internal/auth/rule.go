@@ -15,6 +15,7 @@ type Rule struct {
 	Exact     bool            // only this text: wildcards stand for themselves, as EMQX's prefix "eq " has it
 	QoS       QoSSet          // of PUBLISH and SUBSCRIBE
 	Retain    RetainCondition // of PUBLISH
+	Place     int             // its line in a file, or which of a list it is, from 1; 0: not said
 }
 
 // QoSSet is a set of QoS values; the zero set stands for all.
@@ -62,7 +63,12 @@ type RuleList []Rule
 
 // Check implements Authorizer.
 func (l RuleList) Check(id *Identity, a Access) Decision {
-	narrow := false
+	d, _, _ := l.decide(id, a)
+	return d
+}
+
+// decide returns the decision, the rule that made it, if there is one, and the first one that made it narrower.
+func (l RuleList) decide(id *Identity, a Access) (d Decision, by, narrowed *Rule) {
 	for i := range l {
 		r := &l[i]
 		if !r.about(a) {
@@ -75,20 +81,20 @@ func (l RuleList) Check(id *Identity, a Access) Decision {
 		matches, whole := r.matches(filter, a)
 		switch {
 		case !matches:
-		case whole && r.Allow && !narrow:
-			return Allow
+		case whole && r.Allow && narrowed == nil:
+			return Allow, r, nil
 		case r.Allow:
-			return Partly
+			return Partly, r, narrowed
 		case whole:
-			return Deny
-		default:
-			narrow = true
+			return Deny, r, narrowed
+		case narrowed == nil:
+			narrowed = r
 		}
 	}
-	if narrow {
-		return Narrow
+	if narrowed != nil {
+		return Narrow, nil, narrowed
 	}
-	return NoMatch
+	return NoMatch, nil, nil
 }
 
 // matches reports whether a rule for filter decides about some of what is asked for, and about the whole of it.

@@ -1,6 +1,10 @@
 package broker
 
-import "github.com/barid-mqtt/barid/internal/metrics"
+import (
+	"strings"
+
+	"github.com/barid-mqtt/barid/internal/metrics"
+)
 
 // This file judges by the limits of the whole broker. What is admitted counts from then on, so that many who ask at once
 // do not pass a limit together.
@@ -28,6 +32,11 @@ func (b *Broker) admitSubscription(n int) bool {
 		return false
 	}
 	return true
+}
+
+// topicWithin reports whether a topic is within the limits, without counting it as one that is not.
+func (b *Broker) topicWithin(topic string) bool {
+	return len(topic) <= b.cfg.MQTT.MaxTopicBytes && strings.Count(topic, "/")+1 <= b.cfg.MQTT.MaxTopicLevels
 }
 
 // admitTopic reports whether a topic or filter is within the limits.

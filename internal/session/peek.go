@@ -45,3 +45,6 @@ func (s *Session) QueuedDeliveries() iter.Seq[*Delivery] {
 
 // Idle reports whether the session holds nothing in either direction but the identifier that was assigned last.
 func (s *Session) Idle() bool { return s.out.n == 0 && s.q.n == 0 && s.in.ids.n == 0 }
+
+// Window returns how many deliveries may be unacknowledged on this connection, and whether another one may be.
+func (s *Session) Window() (size int, open bool) { return s.window, s.room() }

@@ -51,7 +51,7 @@ func Parse(text []byte) (*Rules, error) {
 	n := 0
 	for line := range strings.Lines(string(bytes.TrimPrefix(text, []byte("\ufeff")))) {
 		n++
-		if err := p.line(strings.TrimRight(line, " \t\r\n\v\f")); err != nil {
+		if err := p.line(n, strings.TrimRight(line, " \t\r\n\v\f")); err != nil {
 			errs = append(errs, &LineError{Line: n, Problem: err})
 		}
 	}
@@ -68,7 +68,7 @@ type parser struct {
 	user  string // of the last user line; empty: none yet
 }
 
-func (p *parser) line(line string) error {
+func (p *parser) line(n int, line string) error {
 	if strings.HasPrefix(line, "#") {
 		return nil
 	}
@@ -88,6 +88,7 @@ func (p *parser) line(line string) error {
 		if err != nil {
 			return err
 		}
+		r.Place = n
 		if p.user == "" {
 			p.rules.anonymous = append(p.rules.anonymous, r)
 		} else {
@@ -97,6 +98,7 @@ func (p *parser) line(line string) error {
 	case "pattern":
 		r, err := rule(rest, auth.ParsePattern)
 		if err == nil {
+			r.Place = n
 			p.rules.patterns = append(p.rules.patterns, r)
 		}
 		return err
@@ -150,16 +152,23 @@ func denyFirst(list auth.RuleList) auth.RuleList {
 
 // Check says what the rules say, and NoMatch where they say nothing.
 func (r *Rules) Check(id *auth.Identity, a auth.Access) auth.Decision {
-	own := r.anonymous
+	return r.own(id).Check(id, a).Then(func() auth.Decision { return r.patternsFor(id).Check(id, a) })
+}
+
+// own are the rules of the client's user, or of those without one.
+func (r *Rules) own(id *auth.Identity) auth.RuleList {
 	if id.Username != "" {
-		own = r.users[id.Username]
+		return r.users[id.Username]
 	}
-	return own.Check(id, a).Then(func() auth.Decision {
-		if strings.ContainsAny(id.ClientID, "+#") || strings.ContainsAny(id.Username, "+#") {
-			return auth.NoMatch
-		}
-		return r.patterns.Check(id, a)
-	})
+	return r.anonymous
+}
+
+// patternsFor are the patterns, for whom they hold.
+func (r *Rules) patternsFor(id *auth.Identity) auth.RuleList {
+	if strings.ContainsAny(id.ClientID, "+#") || strings.ContainsAny(id.Username, "+#") {
+		return nil
+	}
+	return r.patterns
 }
 
 // Source is an auth.Authorizer by an ACL file.
@@ -194,6 +203,18 @@ func (s *Source) Reload() error {
 // Check implements auth.Authorizer.
 func (s *Source) Check(id *auth.Identity, a auth.Access) auth.Decision {
 	return s.rules.Load().Check(id, a)
+}
+
+// Explain implements auth.Explainer, with the line of the file that decides.
+func (s *Source) Explain(id *auth.Identity, a auth.Access) (auth.Decision, []auth.Ground) {
+	r := s.rules.Load()
+	line := func(r *auth.Rule) string { return fmt.Sprintf("%s:%d", s.name, r.Place) }
+	d, grounds := r.own(id).ExplainAs(id, a, "acl_file", line)
+	return d.Then(func() auth.Decision {
+		e, more := r.patternsFor(id).ExplainAs(id, a, "acl_file", line)
+		grounds = append(grounds, more...)
+		return e
+	}), grounds
 }
 
 // Ask implements auth.Authorizer.

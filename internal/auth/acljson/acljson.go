@@ -49,6 +49,15 @@ func (g grants) Check(id *auth.Identity, a auth.Access) auth.Decision {
 	return auth.Deny
 }
 
+// Explain implements auth.Explainer.
+func (g grants) Explain(id *auth.Identity, a auth.Access) (auth.Decision, []auth.Ground) {
+	d, grounds := g.RuleList.Explain(id, a)
+	if d != auth.NoMatch {
+		return d, grounds
+	}
+	return auth.Deny, []auth.Ground{{Source: "own_rules", Decision: auth.Deny, Rule: "what the client's pub, sub and all do not list is denied"}}
+}
+
 func parseGrants(text []byte) (auth.Authorizer, error) {
 	var lists map[string][]string
 	if err := json.Unmarshal(text, &lists); err != nil {
@@ -64,6 +73,7 @@ func parseGrants(text []byte) (auth.Authorizer, error) {
 			if err := setTopic(&r, topic); err != nil {
 				return nil, err
 			}
+			r.Place = len(g.RuleList) + 1
 			g.RuleList = append(g.RuleList, r)
 		}
 		delete(lists, kind.name)
@@ -99,6 +109,9 @@ func parseRules(text []byte) (auth.Authorizer, error) {
 		more, err := raw[i].rules()
 		if err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+		}
+		for n := range more {
+			more[n].Place = i + 1
 		}
 		if list = append(list, more...); len(list) > maxRules {
 			return nil, fmt.Errorf("more than %d rules", maxRules)

@@ -256,3 +256,22 @@ func TestPatternsAreLimited(t *testing.T) {
 		t.Errorf("one more: %v", err)
 	}
 }
+
+func TestAnExplanationNamesTheRuleOfTheSubject(t *testing.T) {
+	e, ctx := engine(t), t.Context()
+	s := must[*RuleStore](t)(OpenRules(ctx, e))
+	rules := `[{"permission":"deny","action":"publish","topics":["x","y"]},{"permission":"allow","action":"all","topic":"a/#"}]`
+	if err := s.Set(ctx, Subject{ForUser, "alice"}, json.RawMessage(rules)); err != nil {
+		t.Fatal(err)
+	}
+	id := &auth.Identity{ClientID: "c", Username: "alice"}
+	for topic, want := range map[string]string{"y": "rule 1 of username alice", "a/b": "rule 2 of username alice"} {
+		d, grounds := s.Explain(id, auth.Access{Action: auth.Publish, Topic: topic})
+		if d != s.Check(id, auth.Access{Action: auth.Publish, Topic: topic}) || len(grounds) != 1 || grounds[0].Where != want {
+			t.Errorf("%s: %v %+v", topic, d, grounds)
+		}
+	}
+	if d, grounds := s.Explain(id, auth.Access{Action: auth.Publish, Topic: "z"}); d != auth.NoMatch || grounds != nil {
+		t.Errorf("%v %+v", d, grounds)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 	"sync/atomic"
 
@@ -116,14 +117,28 @@ func (s *RuleStore) List(q RuleQuery) ([]Rules, int) {
 
 // Check implements auth.Authorizer.
 func (s *RuleStore) Check(id *auth.Identity, a auth.Access) auth.Decision {
-	d := s.of(Subject{ForClient, id.ClientID}, id, a)
-	if id.Username != "" {
-		d = d.Then(func() auth.Decision { return s.of(Subject{ForUser, id.Username}, id, a) })
+	d := auth.NoMatch
+	for subject := range subjectsOf(id) {
+		if d = d.Then(func() auth.Decision { return s.of(subject, id, a) }); d != auth.NoMatch && d != auth.Narrow {
+			return d
+		}
 	}
-	for _, role := range id.Roles {
-		d = d.Then(func() auth.Decision { return s.of(Subject{ForRole, role}, id, a) })
+	return d
+}
+
+// subjectsOf lists whose rules hold for a client, in the order in which they are asked.
+func subjectsOf(id *auth.Identity) iter.Seq[Subject] {
+	return func(yield func(Subject) bool) {
+		if !yield(Subject{ForClient, id.ClientID}) || id.Username != "" && !yield(Subject{ForUser, id.Username}) {
+			return
+		}
+		for _, role := range id.Roles {
+			if !yield(Subject{ForRole, role}) {
+				return
+			}
+		}
+		yield(Subject{Kind: ForAll})
 	}
-	return d.Then(func() auth.Decision { return s.of(Subject{Kind: ForAll}, id, a) })
 }
 
 func (s *RuleStore) of(subject Subject, id *auth.Identity, a auth.Access) auth.Decision {
@@ -132,6 +147,26 @@ func (s *RuleStore) of(subject Subject, id *auth.Identity, a auth.Access) auth.D
 		return auth.NoMatch
 	}
 	return row.list.Check(id, a)
+}
+
+// Explain implements auth.Explainer, with the subject and the number of the rule that decides.
+func (s *RuleStore) Explain(id *auth.Identity, a auth.Access) (d auth.Decision, grounds []auth.Ground) {
+	d = auth.NoMatch
+	for subject := range subjectsOf(id) {
+		row, _ := s.table.get(subject.key())
+		list, ok := row.list.(auth.RuleList)
+		if !ok {
+			continue
+		}
+		said, more := list.ExplainAs(id, a, "built_in.rules", func(r *auth.Rule) string {
+			return strings.TrimSpace(fmt.Sprintf("rule %d of %s %s", r.Place, subject.Kind, subject.Who))
+		})
+		grounds = append(grounds, more...)
+		if d = d.Then(func() auth.Decision { return said }); d != auth.NoMatch && d != auth.Narrow {
+			return d, grounds
+		}
+	}
+	return d, grounds
 }
 
 // Ask implements auth.Authorizer.

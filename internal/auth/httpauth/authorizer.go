@@ -61,6 +61,18 @@ func (z *Authorizer) Check(id *auth.Identity, a auth.Access) auth.Decision {
 	return z.cache.get(z.key(id, a), time.Now())
 }
 
+// Explain implements auth.Explainer.
+func (z *Authorizer) Explain(id *auth.Identity, a auth.Access) (auth.Decision, []auth.Ground) {
+	d := z.Check(id, a)
+	switch d {
+	case auth.NoMatch:
+		return d, nil
+	case auth.Unknown:
+		return d, []auth.Ground{{Source: "http_acl", Decision: d, Rule: "the server was not asked lately; it is when the client does this"}}
+	}
+	return d, []auth.Ground{{Source: "http_acl", Decision: d, Rule: "the server's answer, which is remembered: " + d.String()}}
+}
+
 // Ask implements auth.Authorizer.
 func (z *Authorizer) Ask(ctx context.Context, id *auth.Identity, a auth.Access) {
 	v := values{
