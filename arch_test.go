@@ -92,6 +92,7 @@ internal/storage/storagetest < internal/message internal/storage + go.uber.org/g
 internal/conformance         <
 scripts/e2e                  < pkg/scram mqtt
 scripts/crash                < mqtt
+scripts/deploy               < + gopkg.in/yaml.v3
 `
 
 // testModules are the third-party modules that any test may use, over what its package may.

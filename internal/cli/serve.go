@@ -64,15 +64,17 @@ func serve(e *env, c *command, args []string) int {
 		return e.fail(c, errors.Join(err, both.Stop(e.ctx)))
 	}
 	printBanner(e.stdout, cfg, b.Listeners(), a, args)
-	if err := untilStopped(e.ctx, both, signals, log); err != nil {
+	tell := func(state string) { notify(e.environ, state) }
+	tell("READY=1")
+	if err := untilStopped(e.ctx, both, signals, log, tell); err != nil {
 		return e.fail(c, err)
 	}
 	return exitOK
 }
 
 // untilStopped serves until the first signal to stop, or the end of ctx, and then stops the broker. A second signal
-// abandons that.
-func untilStopped(ctx context.Context, b server, signals <-chan os.Signal, log *slog.Logger) error {
+// abandons that. A supervisor is told of the stop.
+func untilStopped(ctx context.Context, b server, signals <-chan os.Signal, log *slog.Logger, tell func(state string)) error {
 	for running := true; running; {
 		select {
 		case s := <-signals:
@@ -84,6 +86,7 @@ func untilStopped(ctx context.Context, b server, signals <-chan os.Signal, log *
 		}
 	}
 	log.Info("stopping")
+	tell("STOPPING=1")
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	stopped := make(chan error, 1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,7 +63,8 @@ func TestSignals(t *testing.T) {
 					signals <- s
 				}
 				begun := time.Now()
-				err := untilStopped(t.Context(), &tt.broker, signals, slog.New(slog.DiscardHandler))
+				var told []string
+				err := untilStopped(t.Context(), &tt.broker, signals, slog.New(slog.DiscardHandler), func(s string) { told = append(told, s) })
 				if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("got %v, want %q", err, tt.want)
 				}
@@ -71,6 +73,9 @@ func TestSignals(t *testing.T) {
 				}
 				if tt.broker.reloads != tt.reloads {
 					t.Errorf("%d reloads, want %d", tt.broker.reloads, tt.reloads)
+				}
+				if !slices.Equal(told, []string{"STOPPING=1"}) {
+					t.Errorf("the supervisor was told %q", told)
 				}
 			})
 		})
