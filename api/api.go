@@ -54,6 +54,7 @@ type Broker interface {
 	Injector
 	Retained
 	Explainer
+	Streams
 }
 
 // Admin is the user that the configuration names.
@@ -99,9 +100,16 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	for _, r := range append([]Resource{s.health(), s.login(), s.keys, s.users, s.audit, reference{}, pages{mqtt: o.MQTT},
-		&clients{broker: o.Broker, node: o.Node, now: o.Now}, &subscriptions{broker: o.Broker, node: o.Node}, &publishing{o.Broker}, &retainer{o.Broker},
-		&explaining{broker: o.Broker, node: o.Node}}, o.Resources...) {
+	builtIn := []Resource{
+		s.health(), s.login(), s.keys, s.users, s.audit, reference{}, pages{mqtt: o.MQTT},
+		&clients{broker: o.Broker, node: o.Node, now: o.Now},
+		&subscriptions{broker: o.Broker, node: o.Node},
+		&publishing{o.Broker},
+		&retainer{o.Broker},
+		&explaining{broker: o.Broker, node: o.Node},
+		&streams{o.Broker},
+	}
+	for _, r := range append(builtIn, o.Resources...) {
 		s.routes = append(s.routes, r.Routes()...)
 	}
 	s.root = s.guard(s.mux())

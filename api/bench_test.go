@@ -173,6 +173,12 @@ func (d *device) receive() mqtt.Packet {
 
 func newBench(t *testing.T, change ...func(*Options)) *bench {
 	t.Helper()
+	return newBenchWith(t, func(*config.Config) {}, change...)
+}
+
+// newBenchWith is newBench with a broker of another configuration.
+func newBenchWith(t *testing.T, configure func(*config.Config), change ...func(*Options)) *bench {
+	t.Helper()
 	b := &bench{t: t, contract: readContract(t), now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}
 	o := Options{
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Documents: &memory{docs: map[string][]byte{}}, Passwords: plainText{},
@@ -181,6 +187,7 @@ func newBench(t *testing.T, change ...func(*Options)) *bench {
 	cfg := config.Default()
 	cfg.Durability = config.DurabilityMemory
 	cfg.Listeners = map[string]config.Listener{"tcp": {Type: config.TCP, Bind: "127.0.0.1:0"}}
+	configure(cfg)
 	running, err := broker.New(cfg, o.Log)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/barid-mqtt/barid/internal/storage"
 )
 
 // Problem is an answer that says why there is no other.
@@ -43,6 +45,26 @@ func Unavailable(format string, args ...any) error {
 	p := problem(http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE", format, args...)
 	p.Retry = 1
 	return p
+}
+
+// limitReached is what a limit of the configuration has no room for.
+func limitReached(format string, args ...any) error {
+	p := problem(http.StatusServiceUnavailable, "LIMIT_REACHED", format, args...)
+	p.Retry = 10
+	return p
+}
+
+// notKept translates why the engine did not keep a change.
+func notKept(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrFull):
+		p := problem(http.StatusServiceUnavailable, "QUOTA_EXCEEDED", "there is no room to keep it")
+		p.Retry = 1
+		return p
+	case errors.Is(err, storage.ErrBusy):
+		return Unavailable("the broker is busy")
+	}
+	return err
 }
 
 // Forbidden is what the caller may not do.

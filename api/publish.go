@@ -20,8 +20,8 @@ const maxBulk = 10_000
 
 // Injector takes messages.
 type Injector interface {
-	// Inject publishes a message, and returns when it is durable for whom it matters.
-	Inject(ctx context.Context, o broker.Outgoing) (id string, code mqtt.ReasonCode, err error)
+	// InjectAll publishes messages in their order, and returns when they are durable for whom it matters.
+	InjectAll(ctx context.Context, all []broker.Outgoing) []broker.Injected
 }
 
 // publishing is /publish.
@@ -95,11 +95,11 @@ func (p *publishing) one(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, code, err := p.broker.Inject(r.Context(), o)
-	if err != nil || code.Failed() {
-		return notTaken(code, err)
+	taken := p.broker.InjectAll(r.Context(), []broker.Outgoing{o})[0]
+	if taken.Err != nil || taken.Code.Failed() {
+		return notTaken(taken.Code, taken.Err)
 	}
-	status, out := answer(id, code)
+	status, out := answer(taken.ID, taken.Code)
 	WriteJSON(w, status, out)
 	return nil
 }
@@ -143,33 +143,18 @@ func (p *publishing) many(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	answers, worst := make([]published, len(out)), http.StatusOK
-	for i, taken := range p.inject(r.Context(), out) {
+	for i, taken := range p.broker.InjectAll(r.Context(), out) {
 		status := http.StatusServiceUnavailable
-		if taken.err != nil || taken.code.Failed() {
-			n := int(taken.code)
-			answers[i] = published{Code: &n, Message: notTaken(taken.code, taken.err).Error()}
+		if taken.Err != nil || taken.Code.Failed() {
+			n := int(taken.Code)
+			answers[i] = published{Code: &n, Message: notTaken(taken.Code, taken.Err).Error()}
 		} else {
-			status, answers[i] = answer(taken.id, taken.code)
+			status, answers[i] = answer(taken.ID, taken.Code)
 		}
 		worst = max(worst, status)
 	}
 	WriteJSON(w, worst, answers)
 	return nil
-}
-
-type taken struct {
-	id   string
-	code mqtt.ReasonCode
-	err  error
-}
-
-// inject hands the messages over in their order, and waits for all: their commits are one or few.
-func (p *publishing) inject(ctx context.Context, out []broker.Outgoing) []taken {
-	results := make([]taken, len(out))
-	for i := range out {
-		results[i].id, results[i].code, results[i].err = p.broker.Inject(ctx, out[i])
-	}
-	return results
 }
 
 // outgoing checks the input. where is put before the names of fields.

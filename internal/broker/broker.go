@@ -46,6 +46,7 @@ type Broker struct {
 	retained      *retain.Store
 	router        *router.Router
 	streams       *stream.Streams
+	declaring     sync.Mutex // held by who declares a stream or a consumer, or takes one away; over I/O
 	history       history
 	registry      *registry
 	groups        *groups

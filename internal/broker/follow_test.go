@@ -432,7 +432,7 @@ func TestTheLogKeepsHistory(t *testing.T) {
 					pause(time.Second)
 				}
 				pause(7 * time.Second)
-				page, err := w.b.streams.History(context.Background(), stream.Query{Filter: "a/#", Limit: 1000})
+				page, err := w.b.streams.History(context.Background(), stream.Query{Filters: []string{"a/#"}, Limit: 1000})
 				if err != nil || page.Complete {
 					t.Fatalf("%+v, %v", page, err)
 				}

@@ -12,13 +12,11 @@ import (
 	"github.com/barid-mqtt/barid/internal/stream"
 )
 
-// openStreams opens the streams of the configuration.
-func (b *Broker) openStreams() (err error) {
-	declared := make(map[string]stream.Config, len(b.cfg.Streams))
-	for name, s := range b.cfg.Streams {
-		declared[name] = stream.Config{
-			Filters: s.Filters, Keep: time.Duration(s.KeepSeconds) * time.Second, KeepBytes: s.KeepBytes, LastValue: s.LastValue,
-		}
+// openStreams opens the streams that are declared.
+func (b *Broker) openStreams() error {
+	declared, err := b.declaredStreams()
+	if err != nil {
+		return err
 	}
 	b.streams, err = stream.Open(stream.Options{
 		Engine: b.engine, Router: b.router, Metrics: b.metrics, Logger: b.log,

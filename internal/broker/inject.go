@@ -38,18 +38,46 @@ type Outgoing struct {
 	Username   string
 }
 
+// Injected is what became of an Outgoing: mqtt.Success, mqtt.NoMatchingSubscribers, or the reason why it was not taken.
+type Injected struct {
+	ID   string
+	Code mqtt.ReasonCode
+	Err  error
+}
+
 // Inject publishes a message, and returns when every durable session that gets it has it on disk, with mqtt.Success,
 // mqtt.NoMatchingSubscribers or the reason why it was not taken. If ctx ends first, the message may or may not have been
 // taken.
 func (b *Broker) Inject(ctx context.Context, o Outgoing) (id string, code mqtt.ReasonCode, err error) {
+	r := b.InjectAll(ctx, []Outgoing{o})[0]
+	return r.ID, r.Code, r.Err
+}
+
+// InjectAll is Inject for many, in their order. They are handed over one after the other before the first is waited for, so
+// that their commits are few.
+func (b *Broker) InjectAll(ctx context.Context, all []Outgoing) []Injected {
+	results := make([]Injected, len(all))
 	if b.Ready() != nil {
-		return "", mqtt.ServerUnavailable, nil
+		for i := range results {
+			results[i].Code = mqtt.ServerUnavailable
+		}
+		return results
 	}
-	now := time.Now()
-	m := &message.Message{Topic: o.Topic, QoS: o.QoS, Retain: o.Retain, PublishedAt: now, ClientID: o.ClientID, Username: o.Username}
-	fill(m, nil, o.Payload, &o.Properties, b.clock.At(now))
-	code, err = b.inject(ctx, m)
-	return messageID(now), code, err
+	under := make([]*injection, len(all))
+	for i := range all {
+		o, now := &all[i], time.Now()
+		m := &message.Message{Topic: o.Topic, QoS: o.QoS, Retain: o.Retain, PublishedAt: now, ClientID: o.ClientID, Username: o.Username}
+		fill(m, nil, o.Payload, &o.Properties, b.clock.At(now))
+		r := &results[i]
+		r.ID = messageID(now)
+		under[i], r.Code, r.Err = b.handOver(ctx, m)
+	}
+	for i, u := range under {
+		if u != nil {
+			results[i].Code, results[i].Err = u.wait(ctx)
+		}
+	}
+	return results
 }
 
 var messageNumber atomic.Uint64
@@ -59,7 +87,8 @@ func messageID(now time.Time) string {
 	return fmt.Sprintf("%016X%08X", now.UnixMicro(), uint32(messageNumber.Add(1)))
 }
 
-func (b *Broker) inject(ctx context.Context, m *message.Message) (mqtt.ReasonCode, error) {
+// handOver publishes a message, later if the engine is busy. Where it returns an injection, that hears the code.
+func (b *Broker) handOver(ctx context.Context, m *message.Message) (*injection, mqtt.ReasonCode, error) {
 	for {
 		i := &injection{done: make(chan mqtt.ReasonCode, 1)}
 		batch := conn.NewBatch()
@@ -68,22 +97,36 @@ func (b *Broker) inject(ctx context.Context, m *message.Message) (mqtt.ReasonCod
 		batch.Flush(b.metrics)
 		switch {
 		case err == storage.ErrBusy:
-			select {
-			case <-time.After(busyRetry):
-				continue
-			case <-ctx.Done():
-				return mqtt.ServerBusy, ctx.Err()
-			}
 		case err != nil:
-			return mqtt.ServerUnavailable, err
-		case !waits:
-			return code, nil
+			return nil, mqtt.ServerUnavailable, err
+		case waits:
+			return i, code, nil
+		default:
+			return nil, code, nil
 		}
 		select {
-		case code := <-i.done:
-			return code, nil
+		case <-time.After(busyRetry):
 		case <-ctx.Done():
-			return mqtt.UnspecifiedError, ctx.Err()
+			return nil, mqtt.ServerBusy, ctx.Err()
 		}
+	}
+}
+
+// inject publishes a message and waits for its commit.
+func (b *Broker) inject(ctx context.Context, m *message.Message) (mqtt.ReasonCode, error) {
+	i, code, err := b.handOver(ctx, m)
+	if i != nil {
+		return i.wait(ctx)
+	}
+	return code, err
+}
+
+// wait waits for the commit.
+func (i *injection) wait(ctx context.Context) (mqtt.ReasonCode, error) {
+	select {
+	case code := <-i.done:
+		return code, nil
+	case <-ctx.Done():
+		return mqtt.UnspecifiedError, ctx.Err()
 	}
 }

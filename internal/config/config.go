@@ -244,5 +244,6 @@ type Limits struct {
 	MaxSubscriptions    int   `yaml:"max_subscriptions" max:"1000000000" doc:"subscriptions of all clients; 0: no limit"`
 	MaxRetainedMessages int   `yaml:"max_retained_messages" max:"1000000000" doc:"retained messages; 0: no limit"`
 	MaxRetainedBytes    int64 `yaml:"max_retained_bytes" doc:"bytes of retained messages; 0: no limit"`
+	MaxStreams          int   `yaml:"max_streams" max:"100000" doc:"streams; 0: no limit"`
 	MemoryMaxBytes      int64 `yaml:"memory_max_bytes" doc:"bytes of queued messages and buffers of connected clients, past which publishers are slowed; 0: no limit"`
 }

@@ -13,6 +13,7 @@ func Default() *Config {
 		MQTT:    defaultMQTT(),
 		Session: defaultSession(),
 		Streams: map[string]Stream{},
+		Limits:  Limits{MaxStreams: 1000},
 		Logging: Logging{Level: "info", Format: "text"},
 		Auth: Auth{
 			JWT: defaultJWT(), HTTP: defaultHTTP(), HTTPACL: defaultHTTP(), HTTPACLCache: 60, HTTPACLEntries: 10_000,

@@ -16,7 +16,10 @@ func join(path, name string) string {
 
 // goodName reports whether a listener or stream may be called so. Capitals and dots are not allowed, so that each name
 // can be said in the environment and in --set.
-func goodName(name string) bool {
+func goodName(name string) bool { return GoodName(name) }
+
+// GoodName is that rule, for names that come from elsewhere.
+func GoodName(name string) bool {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
 			return false

@@ -29,6 +29,7 @@ const (
 	LimitBan                                // a banned client
 	LimitFlapping                           // clients that were banned for connecting too often
 	LimitAuthenticationFailure              // wrong credentials
+	LimitStreams                            // streams that are declared
 	limits
 )
 
@@ -36,7 +37,7 @@ var limitNames = [limits]string{
 	"connect_rate", "connections", "listener_connections", "handshakes", "descriptors", "sessions", "session_subscriptions",
 	"subscriptions", "topic_levels", "topic_bytes", "retained_messages", "retained_bytes", "receive_maximum", "packet_bytes",
 	"publish_rate", "memory_connect", "memory_qos0", "memory_pause", "memory_packet", "memory_holder", "ban", "flapping",
-	"authentication_failure",
+	"authentication_failure", "streams",
 }
 
 // String returns the limit's name, for example "connect_rate".

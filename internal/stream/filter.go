@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// coversAll reports whether every topic that one of the filters matches is matched by one of the wide filters. It may say
+// CoversAll reports whether every topic that one of the filters matches is matched by one of the wide filters. It may say
 // no where only several of them together do.
-func coversAll(wide, filters []string) bool {
+func CoversAll(wide, filters []string) bool {
 	return !slices.ContainsFunc(filters, func(f string) bool {
 		return !slices.ContainsFunc(wide, func(w string) bool { return covers(w, f) })
 	})

@@ -8,7 +8,6 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/storage"
-	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // What one call of History returns and does.
@@ -22,8 +21,8 @@ const (
 
 // Query asks for a part of the history.
 type Query struct {
-	Stream   string           // name of a stream; "": what the log has, or a stream that has all that Filter matches
-	Filter   string           // topic filter; "": everything
+	Stream   string           // name of a stream; "": what the log has, or a stream that has all that Filters match
+	Filters  []string         // topic filters; none: everything
 	From     message.Position // where to begin; zero: as far back as there is anything
 	Since    time.Time        // not zero: begin with the first message that was published then
 	Limit    int              // messages; 0: 100
@@ -45,17 +44,17 @@ type Page struct {
 // pager fills a page.
 type pager struct {
 	Page
-	filter string
-	limit  int
-	room   int
-	st     *Stream // nil: no stream
-	s      *Streams
-	now    time.Time
+	filters []string
+	limit   int
+	room    int
+	st      *Stream // nil: no stream
+	s       *Streams
+	now     time.Time
 }
 
 // History returns messages in the order of the log.
 func (s *Streams) History(ctx context.Context, q Query) (*Page, error) {
-	p := &pager{s: s, filter: q.Filter, limit: q.Limit, room: q.MaxBytes, now: time.Now()}
+	p := &pager{s: s, filters: q.Filters, limit: q.Limit, room: q.MaxBytes, now: time.Now()}
 	if p.limit <= 0 {
 		p.limit = defaultLimit
 	}
@@ -75,11 +74,19 @@ func (s *Streams) History(ctx context.Context, q Query) (*Page, error) {
 
 // choose returns the stream that a query is answered from; nil: the log.
 func (s *Streams) choose(q Query) *Stream {
-	if q.Stream != "" || q.Filter == "" {
+	if q.Stream != "" {
 		return s.Get(q.Stream)
 	}
+	return s.Covering(q.Filters)
+}
+
+// Covering returns a stream that has every message that the filters match; nil: there is none.
+func (s *Streams) Covering(filters []string) *Stream {
+	if len(filters) == 0 {
+		return nil
+	}
 	for _, st := range s.All() {
-		if c := st.Config(); !c.LastValue && coversAll(c.Filters, []string{q.Filter}) {
+		if c := st.Config(); !c.LastValue && CoversAll(c.Filters, filters) {
 			return st
 		}
 	}
@@ -213,7 +220,7 @@ func (p *pager) take(r router.Record) bool {
 	if p.full() {
 		return false
 	}
-	if p.filter != "" && !mqtt.MatchTopic(p.filter, r.Message.Topic) {
+	if len(p.filters) > 0 && !matchesAny(p.filters, r.Message.Topic) {
 		return true
 	}
 	size := len(r.Message.Topic) + len(r.Message.Payload) + len(r.Message.Properties)

@@ -160,7 +160,7 @@ func (st *Stream) become(ctx context.Context, c Config) error {
 		head.Next, head.First, st.next = end, end, end
 		st.pending, st.pendingBytes = nil, 0
 	}
-	if !known || !coversAll(old.Filters, c.Filters) {
+	if !known || !CoversAll(old.Filters, c.Filters) {
 		head.Complete, head.CompleteSince = end, time.Now()
 	}
 	st.mu.Unlock()

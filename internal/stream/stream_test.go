@@ -39,14 +39,14 @@ func TestAStreamHasEveryMessageOfEveryQoSInOrder(t *testing.T) {
 			r.publish("other", mqtt.QoS(i%3))
 		}
 		r.check("stream", Query{Stream: "s"}, want, true)
-		r.check("a filter of the stream", Query{Stream: "s", Filter: "a/1"}, sub, true)
-		r.check("a filter that the stream has all of", Query{Filter: "a/1"}, sub, true)
+		r.check("a filter of the stream", Query{Stream: "s", Filters: []string{"a/1"}}, sub, true)
+		r.check("a filter that the stream has all of", Query{Filters: []string{"a/1"}}, sub, true)
 		r.check("pages of one", Query{Stream: "s", Limit: 1}, want, true)
 		r.check("pages of few bytes", Query{Stream: "s", MaxBytes: 25}, want, true)
 		if p := r.page(Query{Stream: "s", MaxBytes: 25}); len(p.Records) != 2 {
 			t.Errorf("%d messages of 9 bytes in 25", len(p.Records))
 		}
-		r.check("outside of streams", Query{Filter: "other"}, nil, false)
+		r.check("outside of streams", Query{Filters: []string{"other"}}, nil, false)
 		if n := r.streams.Get("s").Info().Messages; n < 50 {
 			t.Errorf("the store has %d messages, so most of this read the log", n)
 		}
@@ -277,7 +277,7 @@ func TestLocateByTime(t *testing.T) {
 				}
 			}
 			if i > 125 {
-				p := r.page(Query{Filter: "#", Since: at, Limit: 1})
+				p := r.page(Query{Filters: []string{"#"}, Since: at, Limit: 1})
 				if got := string(p.Records[0].Message.Payload[:6]); got != want[i] {
 					t.Fatalf("in the log, since message %d: got %s, want %s", i, got, want[i])
 				}
