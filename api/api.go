@@ -61,6 +61,7 @@ type Broker interface {
 	AccessControl
 	Listening
 	Groups
+	Observed
 }
 
 // Admin is the user that the configuration names.
@@ -127,6 +128,7 @@ func (s *Server) own() []Resource {
 		&publishing{o.Broker}, &retainer{o.Broker},
 		&explaining{broker: o.Broker, node: o.Node},
 		&streams{o.Broker},
+		&observe{broker: o.Broker, node: o.Node, version: o.Version}, &alarms{broker: o.Broker, node: o.Node},
 	}
 }
 
