@@ -34,6 +34,7 @@ pkg/wal                      < pkg/vfs
 internal/message             < mqtt
 internal/index               <
 internal/share               <
+internal/summary             < mqtt
 internal/session             < mqtt internal/message
 internal/retain              < internal/message + github.com/tidwall/btree
 
@@ -42,15 +43,12 @@ internal/clock               <
 internal/alarm               <
 
 # State.
-internal/metrics             < mqtt internal/message
+internal/metrics             < internal/message
 internal/sys                 < internal/metrics
-internal/emqx                < mqtt internal/message internal/metrics
-internal/monitor             <
-internal/host                <
-internal/storage             < internal/message
+internal/storage             < internal/message internal/summary
 internal/state               < mqtt internal/message internal/session internal/storage
-internal/storage/memory      < mqtt internal/message internal/storage + github.com/tidwall/btree
-internal/storage/badger      < internal/message internal/storage pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
+internal/storage/memory      < mqtt internal/message internal/storage internal/summary + github.com/tidwall/btree
+internal/storage/badger      < internal/message internal/storage internal/summary pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
 internal/admin               < internal/storage/badger pkg/vfs
 internal/auth                < mqtt
 internal/auth/aclfile        < internal/auth
@@ -68,12 +66,11 @@ internal/listener            < pkg/proxyproto pkg/ratelimit pkg/websocket
 internal/conn                < mqtt internal/message internal/metrics internal/session
 
 # The broker. Nothing below it reads the configuration.
-internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/conn
-internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/conn internal/router
+internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/summary internal/conn
+internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/conn internal/router
 internal/config              < mqtt + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
-api/dashboard                <
-api                          < mqtt api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
+api                          < mqtt internal/message internal/storage internal/auth internal/stream internal/broker + gopkg.in/yaml.v3
 internal/cli                 < mqtt api pkg/scram internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 
@@ -92,7 +89,7 @@ load_test/internal/command   < mqtt load_test/internal/*
 load_test                    < load_test/internal/command
 
 # Tests and what only they use. Any test may use the modules in testModules.
-internal/storage/storagetest < internal/message internal/storage + go.uber.org/goleak
+internal/storage/storagetest < mqtt internal/summary internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <
 scripts/e2e                  < pkg/scram mqtt
 scripts/crash                < mqtt

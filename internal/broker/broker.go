@@ -68,7 +68,6 @@ type Broker struct {
 	entries       entryPool
 	listeners     map[string]*listenerState
 	web           *webListener // of the HTTP API's address; nil: none
-	listening     sync.Mutex   // held by whoever opens or closes listeners
 	started       time.Time
 	alarms        *alarm.Registry
 	wall          func() time.Time // the machine's clock, where a test sets it; nil: the real one
@@ -99,7 +98,6 @@ type Broker struct {
 	connections   atomic.Int64
 	subscriptions atomic.Int64
 	delayed       delayed
-	watch         watch
 	sys           sysTopics // owned by the timers' goroutine
 	fullFor       int       // seconds for which the memory has been full; owned by the timers' goroutine
 	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
@@ -153,7 +151,6 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.alarms = alarm.New(b.observe)
-	b.watch = newWatch(b.started)
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
 	if b.engine == nil {
 		if err := b.openEngine(); err != nil {
@@ -221,6 +218,5 @@ func (b *Broker) everySecond(now time.Time) {
 	}
 	b.relieve()
 	b.watchDescriptors(now)
-	b.watchLoad(now)
 	b.publishSys(now)
 }

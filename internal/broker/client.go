@@ -182,7 +182,8 @@ func (c *client) detach(l *link) {
 		c.mu.Unlock()
 		return
 	}
-	c.link, c.leaving, c.lookup = nil, l, nil
+	c.link, c.leaving = nil, l
+	c.resubscribed()
 	c.ready.Store(false)
 	c.room.Store(false)
 	c.online.Store(false)

@@ -9,6 +9,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -27,7 +28,7 @@ func (c *client) Durable() bool { return c.durable.Load() }
 func (c *client) Deliver(b *conn.Batch, m *message.Message, subs []*session.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.each(&b.Tally, m, subs, func(d session.Delivery) {
+	c.each(m, subs, func(d session.Delivery) {
 		if c.link == nil {
 			if !c.keep(d) {
 				c.broker.metrics.Drop(message.DropOffline, 1)
@@ -54,20 +55,16 @@ func (c *client) keep(d session.Delivery) bool {
 
 // each calls fn for every copy of m that the client gets for the subscriptions that matched: one for all of them, or
 // one each, as configured.
-func (c *client) each(t *metrics.Tally, m *message.Message, subs []*session.Subscription, fn func(session.Delivery)) {
+func (c *client) each(m *message.Message, subs []*session.Subscription, fn func(session.Delivery)) {
 	if c.broker.cfg.MQTT.Overlap != config.OverlapEach || len(subs) == 1 {
 		if d, ok := session.Merge(m, c.id, subs); ok {
 			fn(d)
-		} else if m.ClientID == c.id {
-			t.NoLocal++
 		}
 		return
 	}
 	for i := range subs {
 		if d, ok := session.Merge(m, c.id, subs[i:i+1]); ok {
 			fn(d)
-		} else if m.ClientID == c.id {
-			t.NoLocal++
 		}
 	}
 }
@@ -155,7 +152,7 @@ func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscripti
 	}
 	c.cursor.next = r.Position.Next()
 	old := !c.cursor.live && c.broker.tooOld(r.Message, b.Now)
-	c.each(&b.Tally, r.Message, subs, func(d session.Delivery) {
+	c.each(r.Message, subs, func(d session.Delivery) {
 		if d.QoS == mqtt.AtMostOnce {
 			return // it went, or was dropped, when it was published
 		}
@@ -189,7 +186,7 @@ func (c *client) Read(b *conn.Batch, blk storage.Block) bool {
 	var subs []*session.Subscription
 	for i, rec := range blk.Records {
 		pos := message.Position{Block: blk.Seq, Index: uint32(i)}
-		if pos.Less(c.cursor.next) {
+		if rec.Message == nil || pos.Less(c.cursor.next) {
 			continue
 		}
 		if subs = match(subs[:0], rec.Message.Topic, pos); len(subs) == 0 {
@@ -249,6 +246,26 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 	}
 }
 
+// Asks implements router.Asking.
+func (c *client) Asks() *summary.Question {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asks == nil && c.link != nil {
+		c.asks = summary.Ask(c.filters(nil))
+	}
+	return c.asks
+}
+
+// filters appends the filters by which the client reads the log. The caller holds c.mu.
+func (c *client) filters(dst []string) []string {
+	for _, s := range c.subs.all() {
+		if s.entry != nil && len(dst) <= summary.FiltersMax {
+			dst = append(dst, s.filter)
+		}
+	}
+	return dst
+}
+
 // Join implements router.Reader.
 func (c *client) Join(next message.Position, begun func() uint64) bool {
 	c.mu.Lock()
@@ -259,7 +276,7 @@ func (c *client) Join(next message.Position, begun func() uint64) bool {
 	if !c.cursor.join(next, begun) {
 		return false
 	}
-	c.lookup = nil
+	c.resubscribed()
 	c.lag = backlog{}
 	c.judge()
 	c.prune()

@@ -10,6 +10,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
+	"github.com/barid-mqtt/barid/internal/summary"
 )
 
 // This file keeps sessions small that sleep, since there may be many more of them than connections: with one subscription
@@ -28,6 +29,7 @@ type awake struct {
 	given      []send                      // what those gave it, and is not kept yet
 	giving     bool                        // a commit is under way for those before
 	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
+	asks       *summary.Question           // what lookup finds, for summaries of the log; nil: not made, or anything
 	coming     []string                    // keys of subscriptions that get a replay once their commit is through
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log
@@ -93,6 +95,13 @@ func (c *client) doze() {
 	}
 	c.lastID = a.session.LastID()
 	c.awake = &dozing
+}
+
+// resubscribed forgets what was made of the client's subscriptions for reading the log. The caller holds c.mu.
+func (c *client) resubscribed() {
+	if c.awake != &dozing {
+		c.lookup, c.asks = nil, nil
+	}
 }
 
 // lastPacketID is the packet identifier that was assigned last. The caller holds c.mu.

@@ -12,6 +12,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
+	"github.com/barid-mqtt/barid/internal/summary"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -56,11 +57,15 @@ func (c *client) newFollower(st *stream.Stream, key, filter string, version *ses
 
 // enter puts the follower where the router finds it: by its own filter, or those of the stream.
 func (f *follower) enter() {
-	filters := []string{f.filter}
+	f.routed.Enter(f.client.broker.router, f, f.filters(), message.Position{}, func(v *session.Subscription) { v.Follows = true })
+}
+
+// filters are the follower's own, or those of the stream.
+func (f *follower) filters() []string {
 	if f.filter == "" {
-		filters = f.stream.Config().Filters
+		return f.stream.Config().Filters
 	}
-	f.routed.Enter(f.client.broker.router, f, filters, message.Position{}, func(v *session.Subscription) { v.Follows = true })
+	return []string{f.filter}
 }
 
 // close ends the follower. The caller holds the client's lock.
@@ -260,7 +265,7 @@ func (f *follower) Read(b *conn.Batch, blk storage.Block) bool {
 	}
 	for i, rec := range blk.Records {
 		pos := message.Position{Block: blk.Seq, Index: uint32(i)}
-		if pos.Less(f.cursor.next) || !f.wants(rec.Message.Topic) || !f.stream.Shows(rec.Message, b.Now) {
+		if rec.Message == nil || pos.Less(f.cursor.next) || !f.wants(rec.Message.Topic) || !f.stream.Shows(rec.Message, b.Now) {
 			continue
 		}
 		if !f.take(b, router.Record{Position: pos, Message: rec.Message}) {
@@ -272,6 +277,9 @@ func (f *follower) Read(b *conn.Batch, blk storage.Block) bool {
 	}
 	return true
 }
+
+// Asks implements router.Asking.
+func (f *follower) Asks() *summary.Question { return summary.Ask(f.filters()) }
 
 // Join implements router.Reader.
 func (f *follower) Join(next message.Position, begun func() uint64) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
+	"github.com/barid-mqtt/barid/internal/summary"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -245,7 +246,7 @@ func (g *group) readSome(blk storage.Block) (more, ok bool) {
 	pushed := false
 	for i := range blk.Records {
 		m, pos := blk.Records[i].Message, message.Position{Block: blk.Seq, Index: uint32(i)}
-		if pos.Less(g.cursor.next) || !g.wants(m) || g.tooOld(m) {
+		if m == nil || pos.Less(g.cursor.next) || !g.wants(m) || g.tooOld(m) {
 			continue
 		}
 		if !g.push(router.Record{Position: pos, Message: m}) {
@@ -258,6 +259,9 @@ func (g *group) readSome(blk storage.Block) (more, ok bool) {
 	}
 	return false, true
 }
+
+// Asks implements router.Asking.
+func (g *group) Asks() *summary.Question { return summary.Ask(g.matched()) }
 
 // Join implements router.Reader.
 func (g *group) Join(next message.Position, begun func() uint64) bool {

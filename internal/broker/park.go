@@ -10,6 +10,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 )
 
 // Sessions that lag, connected or not, hold the log: it can forget nothing from the place of the last one on. When it has
@@ -153,7 +154,7 @@ func (b *Broker) census() error {
 		}
 		c.mu.Unlock()
 	}
-	err := b.eachRecord(from, to, func(pos message.Position, m *message.Message) bool {
+	err := b.eachRecord(from, to, nil, func(pos message.Position, m *message.Message) bool {
 		for _, t := range b.targetsOf(m, pos) {
 			t.c.mu.Lock()
 			if !t.c.cursor.live && !pos.Less(t.c.cursor.next) {
@@ -282,10 +283,11 @@ func (c *client) usedBodies(used map[message.Position]struct{}) {
 	}
 }
 
-// eachRecord calls fn for the records of the log from one place up to another, until it returns false.
-func (b *Broker) eachRecord(from, to message.Position, fn func(message.Position, *message.Message) bool) error {
+// eachRecord calls fn for the records of the log from one place up to another, those at least that q asks for, until it
+// returns false.
+func (b *Broker) eachRecord(from, to message.Position, q *summary.Question, fn func(message.Position, *message.Message) bool) error {
 	for from.Less(to) {
-		blocks, next, err := b.engine.Read(context.WithoutCancel(b.ctx), 0, from, 1<<20)
+		blocks, next, err := b.engine.ReadFor(context.WithoutCancel(b.ctx), 0, from, 1<<20, to.Block, q)
 		var trimmed *storage.TrimmedError
 		switch {
 		case errors.As(err, &trimmed):
@@ -293,13 +295,13 @@ func (b *Broker) eachRecord(from, to message.Position, fn func(message.Position,
 			continue
 		case err != nil:
 			return err
-		case len(blocks) == 0 || b.ctx.Err() != nil:
+		case next == from || b.ctx.Err() != nil:
 			return b.ctx.Err()
 		}
 		for _, blk := range blocks {
 			for i, rec := range blk.Records {
 				pos := message.Position{Block: blk.Seq, Index: uint32(i)}
-				if pos.Less(from) || !pos.Less(to) {
+				if rec.Message == nil || pos.Less(from) || !pos.Less(to) {
 					continue
 				}
 				if !fn(pos, rec.Message) {

@@ -6,11 +6,11 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/message"
-	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -162,7 +162,7 @@ func (p *pass) clear(c *client) error {
 // copy reads the log from a place to the pass's end.
 func (p *pass) copy(from message.Position) error {
 	var failed error
-	err := p.b.eachRecord(from, p.to, func(pos message.Position, m *message.Message) bool {
+	err := p.b.eachRecord(from, p.to, p.asks(), func(pos message.Position, m *message.Message) bool {
 		if pos.Index == 0 && (p.busy == 0 || p.passed >= passRecords) {
 			p.to = pos
 			return false
@@ -180,6 +180,20 @@ func (p *pass) copy(from message.Position) error {
 		err = p.flush()
 	}
 	return err
+}
+
+// asks is what the pass looks for in the log.
+func (p *pass) asks() *summary.Question {
+	var filters []string
+	for c := range p.work {
+		c.mu.Lock()
+		filters = c.filters(filters)
+		c.mu.Unlock()
+		if len(filters) > summary.FiltersMax {
+			return nil
+		}
+	}
+	return summary.Ask(filters)
 }
 
 func (p *pass) copyRecord(pos message.Position, m *message.Message) {
@@ -235,14 +249,13 @@ type aim struct {
 
 // targetsOf lists the sessions that get a record.
 func (b *Broker) targetsOf(m *message.Message, pos message.Position) (all []aim) {
-	var t metrics.Tally // not added up: who reads the log counts what it passes over
 	b.router.Targets(m.Topic, pos, func(to router.Subscriber, subs []*session.Subscription) {
 		c, ok := to.(*client)
 		if !ok {
 			return
 		}
 		a := aim{c: c}
-		c.each(&t, m, subs, func(d session.Delivery) {
+		c.each(m, subs, func(d session.Delivery) {
 			if d.QoS > mqtt.AtMostOnce {
 				a.deliveries = append(a.deliveries, d)
 			}

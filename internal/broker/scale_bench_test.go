@@ -212,8 +212,12 @@ func BenchmarkOpen(b *testing.B) {
 	messages, dir := setting("BARID_BENCH_MESSAGES", 1_000_000), b.TempDir()
 	p := startProcess(b, dir)
 	makeAway(b, func() net.Conn { return p.dial(b) }, 1000, func(i int) string { return fmt.Sprintf("site/%d/#", i) })
+	rare, _ := handshake(b, p.dial(b), &mqtt.Connect{Version: mqtt.V5, ClientID: "rare", SessionExpirySeconds: 3600})
+	rare.subscribe(b, "rare/+/alarm", mqtt.AtLeastOnce)
+	_ = rare.conn.Close()
 	l := newLoad(b, func() net.Conn { return p.dial(b) }, 50, 100)
 	l.publish(b, messages, func(p, i int) string { return fmt.Sprint("site/", (p*131+i)%1000, "/t") })
+	l.publish(b, 10, func(int, int) string { return "rare/1/alarm" })
 	l.close()
 	for b.Loop() {
 		p.kill()
@@ -223,4 +227,7 @@ func BenchmarkOpen(b *testing.B) {
 	begun := time.Now()
 	takeAll(b, p.dial(b), awayID(7), messages/2000) // half of what waits for it
 	b.Logf("a session took its first %d messages in %v", messages/2000, time.Since(begun).Round(time.Millisecond))
+	begun = time.Now()
+	takeAll(b, p.dial(b), "rare", 10)
+	b.Logf("a session took 10 messages, the last of all, in %v", time.Since(begun).Round(time.Millisecond))
 }

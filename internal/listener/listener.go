@@ -24,7 +24,8 @@ type Listener struct {
 	tls    atomic.Pointer[secured] // nil inside: no TLS
 	slots  chan struct{}           // holds one element for each handshake under way
 
-	*counts // static after Succeed
+	accepted, refused, failed, acceptErrors atomic.Uint64
+	current                                 atomic.Int64
 
 	done    chan struct{}  // closed by Close
 	running sync.WaitGroup // Serve and the handshakes
@@ -32,12 +33,6 @@ type Listener struct {
 	mu      sync.Mutex // guards what follows, and running.Add against Close
 	closed  bool
 	pending map[*Accepted]struct{} // in a handshake
-}
-
-// counts are what a listener counts. One that takes another's place goes on with them.
-type counts struct {
-	accepted, refused, failed, acceptErrors atomic.Uint64
-	current                                 atomic.Int64
 }
 
 // Stats are a listener's counts.
@@ -73,7 +68,7 @@ func On(socket net.Listener, o Options) (*Listener, error) {
 
 // prepare does all but opening.
 func prepare(o Options) (*Listener, error) {
-	l := &Listener{o: o, counts: new(counts), done: make(chan struct{}), pending: map[*Accepted]struct{}{}}
+	l := &Listener{o: o, done: make(chan struct{}), pending: map[*Accepted]struct{}{}}
 	if err := l.o.check(); err != nil {
 		return nil, l.wrap(err)
 	}
@@ -95,10 +90,6 @@ func (l *Listener) Reload() error {
 	l.tls.Store(s)
 	return nil
 }
-
-// Succeed has l go on with the counts of a listener whose place it takes, so that connections which that one accepted
-// count for MaxConnections. It comes before Serve.
-func (l *Listener) Succeed(old *Listener) { l.counts = old.counts }
 
 // Addr returns the address that the listener is bound to. A Handed one has none.
 func (l *Listener) Addr() net.Addr { return l.socket.Addr() }

@@ -95,6 +95,27 @@ func Decode(b []byte) (m *Message, packetID uint16, err error) {
 	return m, uint16(id), nil
 }
 
+// EncodedTopic returns the topic of an encoded message, which points into b.
+func EncodedTopic(b []byte) ([]byte, error) {
+	if len(b) < 2 || b[0] != EncodingVersion {
+		return nil, ErrEncoding
+	}
+	flags := b[1]
+	d := fieldDecoder{rest: b[2:]}
+	d.uvarint()
+	if flags&encodedPublished != 0 {
+		d.varint()
+	}
+	if flags&encodedExpires != 0 {
+		d.varint()
+	}
+	topic := d.bytes()
+	if d.failed {
+		return nil, ErrEncoding
+	}
+	return topic, nil
+}
+
 // fieldDecoder takes fields off the front of rest. After the first that is not there, all are zero.
 type fieldDecoder struct {
 	rest   []byte

@@ -9,6 +9,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 )
 
 // readBytes is how much of the log a worker reads at a time.
@@ -20,7 +21,7 @@ type Reader interface {
 	// Lag returns where the reader stands; ok is false when it is not behind, or cannot take anything now.
 	Lag() (from message.Position, ok bool)
 	// Read offers a block, of which the reader takes the records from its place on. It returns false when it takes no
-	// more for now.
+	// more for now. Where the reader is Asking, records that it has not asked for may have no message.
 	Read(b *conn.Batch, blk storage.Block) bool
 	// Join moves the reader's place to next, the end of what was read. If begun says that no later block was dispatched
 	// yet, the reader belongs to the tail from then on, and Join returns true.
@@ -33,6 +34,12 @@ type Reader interface {
 type Parked interface {
 	// ReadParked offers them to the reader, as far as it takes them, and reports whether none is left.
 	ReadParked(ctx context.Context, b *conn.Batch) bool
+}
+
+// Asking is a Reader that says what it looks for, so that nothing else of the log need be read, or decoded.
+type Asking interface {
+	// Asks returns the question, which covers all that the reader may take from blocks that are dispatched; nil: anything.
+	Asks() *summary.Question
 }
 
 // catchUp is the pool of workers that serve readers, in turns.
@@ -130,6 +137,17 @@ func (c *catchUp) next() Reader {
 	return rd
 }
 
+// read reads some of the log for a reader: what it asks for.
+func (c *catchUp) read(rd Reader, from message.Position) ([]storage.Block, message.Position, error) {
+	e := c.r.opts.Engine
+	a, ok := rd.(Asking)
+	if !ok {
+		return e.Read(c.ctx, 0, from, readBytes)
+	}
+	begun := c.r.Begun() // before it asks: subscriptions that come later hold from there on
+	return e.ReadFor(c.ctx, 0, from, readBytes, begun, a.Asks())
+}
+
 // serve gives a reader one turn and reports whether it wants another at once.
 func (c *catchUp) serve(b *conn.Batch, rd Reader) (again bool) {
 	from, ok := rd.Lag()
@@ -139,7 +157,7 @@ func (c *catchUp) serve(b *conn.Batch, rd Reader) (again bool) {
 	if p, ok := rd.(Parked); ok && !p.ReadParked(c.ctx, b) {
 		return false
 	}
-	blocks, next, err := c.r.opts.Engine.Read(c.ctx, 0, from, readBytes)
+	blocks, next, err := c.read(rd, from)
 	var trimmed *storage.TrimmedError
 	switch {
 	case errors.As(err, &trimmed):

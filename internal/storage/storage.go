@@ -10,6 +10,7 @@ import (
 	"iter"
 
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/summary"
 )
 
 // Errors that every engine returns. Match them with errors.Is.
@@ -97,6 +98,10 @@ type Engine interface {
 	// there is any, and the position to go on from. No blocks and a nil error: from is at the log's end. A position
 	// that is gone is a *TrimmedError. For workers only: it may block on a disk.
 	Read(ctx context.Context, lane Lane, from message.Position, maxBytes int) (blocks []Block, next message.Position, err error)
+	// ReadFor is Read for who looks for what q asks for. Of the blocks before a sequence, those that have nothing for it may
+	// be left out, and in others the records that are not for it may be without their messages. So there may be no blocks,
+	// and yet next is further; at the log's end it is not.
+	ReadFor(ctx context.Context, lane Lane, from message.Position, maxBytes int, before uint64, q *summary.Question) (blocks []Block, next message.Position, err error)
 	// Tail calls fn, from a goroutine of the engine, for every block whose sequence is at least from.Block, in order and without a gap, until stop is
 	// called; when stop returns, fn is not running and will not run again. stop must not be called from fn. fn may take its time; the engine's commits do not wait for it.
 	Tail(lane Lane, from message.Position, fn func(Block)) (stop func())

@@ -3,11 +3,13 @@ package stream
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 )
 
 // What one call of History returns and does.
@@ -176,8 +178,9 @@ func (s *Streams) logHistory(ctx context.Context, q Query, p *pager) (*Page, err
 // readLog fills the page from the log. again says that the log was trimmed: from p.Next on it is to be tried again.
 func (s *Streams) readLog(ctx context.Context, from message.Position, p *pager) (again bool, err error) {
 	p.Next = from
+	asks := summary.Ask(p.asked())
 	for looked := 0; looked < maxLogBytes; looked += readBytes {
-		blocks, next, err := s.o.Engine.Read(ctx, 0, p.Next, readBytes)
+		blocks, next, err := s.o.Engine.ReadFor(ctx, 0, p.Next, readBytes, math.MaxUint64, asks)
 		var trimmed *storage.TrimmedError
 		if errors.As(err, &trimmed) {
 			return true, nil
@@ -185,14 +188,14 @@ func (s *Streams) readLog(ctx context.Context, from message.Position, p *pager) 
 		if err != nil {
 			return false, err
 		}
-		if len(blocks) == 0 {
+		if next == p.Next {
 			p.End = true
 			return false, nil
 		}
 		for _, blk := range blocks {
 			for i, rec := range blk.Records {
 				pos := message.Position{Block: blk.Seq, Index: uint32(i)}
-				if pos.Less(p.Next) || p.st != nil && !p.st.Matches(rec.Message.Topic) || !p.shows(rec.Message) {
+				if rec.Message == nil || pos.Less(p.Next) || p.st != nil && !p.st.Matches(rec.Message.Topic) || !p.shows(rec.Message) {
 					continue
 				}
 				if !p.take(router.Record{Position: pos, Message: rec.Message}) {
@@ -204,6 +207,17 @@ func (s *Streams) readLog(ctx context.Context, from message.Position, p *pager) 
 		p.Next = next
 	}
 	return false, nil
+}
+
+// asked are filters that match all that the page is to have.
+func (p *pager) asked() []string {
+	switch {
+	case len(p.filters) > 0:
+		return p.filters
+	case p.st != nil:
+		return p.st.Config().Filters
+	}
+	return []string{"#"}
 }
 
 func (p *pager) shows(m *message.Message) bool {

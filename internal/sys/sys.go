@@ -38,7 +38,7 @@ type Tree struct {
 // load is a moving average of what a counter rises by in a minute.
 type load struct {
 	name    string
-	counter interface{ Load() int64 }
+	counter *metrics.Counter
 	last    int64
 	average [3]float64 // over 1, 5 and 15 minutes
 }

@@ -180,6 +180,9 @@ func (e *Engine) truncate() error {
 	if disk == nil {
 		return storage.ErrClosed
 	}
+	if err := e.forgetSummaries(e.position().first); err != nil {
+		return err
+	}
 	e.mu.RLock()
 	needed := e.log.first
 	for t := range e.tails {

@@ -61,6 +61,7 @@ type block struct {
 	disk    uint64 // its sequence in the log on disk
 	bytes   int64  // its size there
 	records []storage.Record
+	raw     []byte // as it is on disk, instead of records: nobody has needed most of them yet
 }
 
 func decodeBlock(disk uint64, b []byte) (*block, []storage.Op, error) {

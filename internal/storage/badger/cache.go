@@ -61,6 +61,18 @@ func (c *cache) get(sequence uint64) *block {
 	return element.Value.(*block)
 }
 
+// replace puts a block in the place of what is there of it, if anything is.
+func (c *cache) replace(b *block) {
+	c.mu.Lock()
+	if element, ok := c.entries[b.header.seq]; ok {
+		c.bytes -= element.Value.(*block).cost()
+		c.order.Remove(element)
+		delete(c.entries, b.header.seq)
+	}
+	c.mu.Unlock()
+	c.add(b)
+}
+
 func (c *cache) add(b *block) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

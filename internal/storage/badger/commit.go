@@ -236,6 +236,9 @@ func (e *Engine) committed(b *block, ops ...[]storage.Op) {
 		e.recent.add(b, e.options.RecentBytes)
 	}
 	e.index.add(point{disk: b.disk, after: e.log.next})
+	if e.log.end-e.summaries.upTo.Load() >= e.options.summaryStep {
+		signal(e.summaries.wake)
+	}
 	if after := e.overlay.bytes(); after > before {
 		signal(e.dirty)
 		if after > overlayUrgent {

@@ -68,6 +68,8 @@ type Options struct {
 	CacheBytes, RecentBytes int64
 	Logger                  *slog.Logger // nil: says nothing
 
+	runBytes, spanBytes, summaryStep int64 // as the constants, where tests want others
+
 	state     string       // Badger's directory, where tests want another one
 	stateSync func() error // runs before a sync of it, which fails with its error; nil: nothing
 }
@@ -85,6 +87,7 @@ func (o Options) withDefaults() Options {
 		initial int64
 	}{
 		{&o.MaxQueueBytes, 64 << 20}, {&o.MaxBlockBytes, 256 << 10}, {&o.SegmentBytes, 32 << 20},
+		{&o.runBytes, runBytes}, {&o.spanBytes, spanBytes}, {&o.summaryStep, summaryStep},
 		{&o.ReserveBytes, 64 << 20}, {&o.CheckpointBytes, 64 << 20}, {&o.CacheBytes, 8 << 20}, {&o.RecentBytes, 8 << 20},
 	} {
 		if *d.value == 0 {
@@ -127,8 +130,12 @@ type Engine struct {
 	disk atomic.Pointer[wal.Log]
 	// decoded counts the blocks that were read from disk and decoded.
 	decoded atomic.Int64
+	// reads counts the blocks that were read from disk for readers.
+	reads atomic.Int64
 	// held is the size of the blocks that were trimmed and are kept for tails only.
 	held atomic.Int64
+	// summaries answer which blocks a reader need not read.
+	summaries summaries
 	// use is held for reading by whoever uses Badger outside the applier and the keeper, and for writing to close it.
 	use sync.RWMutex
 	// keeping is held for reading by whoever needs all of the log on disk to stay.

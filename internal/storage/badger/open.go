@@ -63,6 +63,7 @@ func newEngine(o *Options, dir *directory, s *state) *Engine {
 		overlay:  newOverlay(),
 		tails:    make(map[*tail]struct{}),
 	}
+	e.summaries.wake = make(chan struct{}, 1)
 	e.queued = sync.NewCond(&e.queueMu)
 	e.moved = sync.NewCond(&e.mu)
 	return e
@@ -73,9 +74,10 @@ func (e *Engine) start() {
 	e.front.Add(2)
 	go e.run()
 	go e.release()
-	e.goroutine.Add(2)
+	e.goroutine.Add(3)
 	go e.apply()
 	go e.keeper()
+	go e.summarizer()
 }
 
 // recoverState finds out where the log is and brings the state up to date. Nothing runs yet.
@@ -92,6 +94,9 @@ func (e *Engine) recoverState() error {
 		return err
 	}
 	if err := e.skipTo(m.next); err != nil {
+		return err
+	}
+	if err := e.openSummaries(); err != nil {
 		return err
 	}
 	e.visible = e.log.next

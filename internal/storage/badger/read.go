@@ -1,20 +1,29 @@
 package badger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 	"github.com/barid-mqtt/barid/pkg/wal"
 )
 
 // Read implements storage.Engine. Sizes are those on disk.
 func (e *Engine) Read(ctx context.Context, lane storage.Lane, from message.Position, maxBytes int) ([]storage.Block, message.Position, error) {
+	return e.ReadFor(ctx, lane, from, maxBytes, 0, nil)
+}
+
+// ReadFor implements storage.Engine.
+func (e *Engine) ReadFor(ctx context.Context, lane storage.Lane, from message.Position, maxBytes int, before uint64, q *summary.Question) ([]storage.Block, message.Position, error) {
 	if err := checkLane(lane); err != nil {
 		return nil, from, err
 	}
+	from = e.skip(ctx, from, before, q)
 	sequence := max(from.Block, 1)
 	var blocks []storage.Block
 	for size := int64(0); ; {
@@ -28,23 +37,97 @@ func (e *Engine) Read(ctx context.Context, lane storage.Lane, from message.Posit
 		if b == nil {
 			break
 		}
-		if len(blocks) == 0 && b.header.seq == from.Block && int(from.Index) >= len(b.records) {
+		if b.header.seq == from.Block && from.Index >= b.header.records {
 			sequence++ // the end of a block is the start of the next
+			from = message.Position{Block: sequence}
 			continue
 		}
-		if size += b.bytes; len(blocks) > 0 && size > int64(maxBytes) {
+		if size > 0 && size+b.bytes > int64(maxBytes) {
 			break
 		}
-		blocks = append(blocks, storage.Block{Seq: b.header.seq, Records: b.records})
+		size += b.bytes
+		asked := q
+		if b.header.seq >= before {
+			asked = nil
+		}
+		records, err := e.recordsFor(b, asked)
+		if err != nil {
+			return nil, from, err
+		}
+		if records != nil {
+			blocks = append(blocks, storage.Block{Seq: b.header.seq, Records: records})
+		}
 		sequence = b.header.seq + 1
 	}
-	if len(blocks) == 0 {
+	if sequence <= from.Block {
 		return nil, from, nil
 	}
 	return blocks, message.Position{Block: sequence}, nil
 }
 
-// readable returns the block at or after a sequence, or nil at the log's end.
+// recordsFor returns the records of a block, with messages at least where they are for q; nil: none is.
+func (e *Engine) recordsFor(b *block, q *summary.Question) ([]storage.Record, error) {
+	if b.raw != nil && q.Exact() {
+		records, err := b.pick(q)
+		if !errors.Is(err, errMost) {
+			return records, err
+		}
+	}
+	b, err := e.decode(b)
+	if err != nil {
+		return nil, err
+	}
+	return b.records, nil
+}
+
+// errMost says that most of a block's records are wanted.
+var errMost = errors.New("most")
+
+// pick decodes the records that are for q, unless they are many: then all are decoded, for all who come there.
+func (b *block) pick(q *summary.Question) (records []storage.Record, err error) {
+	found := 0
+	err = eachRecord(&b.header, b.raw, func(i int, topic, encoded []byte) error {
+		if !q.Matches(unsafe.String(unsafe.SliceData(topic), len(topic))) {
+			return nil
+		}
+		if found++; found > pickMost(b.header.records) {
+			return errMost
+		}
+		m, id, err := message.Decode(bytes.Clone(encoded))
+		if err != nil {
+			return err
+		}
+		if records == nil {
+			records = make([]storage.Record, b.header.records)
+		}
+		records[i] = storage.Record{Message: m, PacketID: id}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errMost) {
+		return nil, fmt.Errorf("storage: read block %d on disk: %w", b.disk, err)
+	}
+	return records, err
+}
+
+// pickMost is how many records of so many are picked at most.
+func pickMost(records uint32) int { return int(records / 8) }
+
+// decode returns a block with its records.
+func (e *Engine) decode(b *block) (*block, error) {
+	if b.raw == nil {
+		return b, nil
+	}
+	d := &block{header: b.header, disk: b.disk, bytes: b.bytes}
+	var err error
+	if d.records, err = decodeRecords(&b.header, b.raw); err != nil {
+		return nil, fmt.Errorf("storage: read block %d on disk: %w", b.disk, err)
+	}
+	e.decoded.Add(1)
+	e.cache.replace(d)
+	return d, nil
+}
+
+// readable returns the block at or after a sequence, or nil at the log's end. It may not be decoded yet.
 func (e *Engine) readable(sequence uint64) (*block, error) {
 	for {
 		e.mu.RLock()
@@ -56,7 +139,7 @@ func (e *Engine) readable(sequence uint64) (*block, error) {
 		if sequence < first {
 			return nil, &storage.TrimmedError{First: message.Position{Block: first}}
 		}
-		b, err := e.load(sequence)
+		b, err := e.loadRaw(sequence)
 		if !errors.Is(err, wal.ErrTrimmed) {
 			return b, err
 		}
@@ -68,6 +151,15 @@ func (e *Engine) readable(sequence uint64) (*block, error) {
 
 // load returns the block at or after a sequence, from memory or disk, or nil at the log's end.
 func (e *Engine) load(sequence uint64) (*block, error) {
+	b, err := e.loadRaw(sequence)
+	if b == nil || err != nil {
+		return nil, err
+	}
+	return e.decode(b)
+}
+
+// loadRaw is load for who decodes what it needs.
+func (e *Engine) loadRaw(sequence uint64) (*block, error) {
 	if b, end := e.inMemory(sequence); b != nil || end {
 		return b, nil
 	}
@@ -86,13 +178,10 @@ func (e *Engine) load(sequence uint64) (*block, error) {
 		return nil, fmt.Errorf("storage: read block %d on disk: %w", at.disk, err)
 	}
 	if h.records == 0 {
-		return e.load(h.after()) // sequences were left out here, see Engine.skipTo
+		return e.loadRaw(h.after()) // sequences were left out here, see Engine.skipTo
 	}
-	b := &block{header: h, disk: at.disk, bytes: int64(len(payload))}
-	if b.records, err = decodeRecords(&h, payload); err != nil {
-		return nil, fmt.Errorf("storage: read block %d on disk: %w", at.disk, err)
-	}
-	e.decoded.Add(1)
+	b := &block{header: h, disk: at.disk, bytes: int64(len(payload)), raw: payload}
+	e.reads.Add(1)
 	e.cache.add(b)
 	return b, nil
 }

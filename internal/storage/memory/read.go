@@ -9,6 +9,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/summary"
 )
 
 // Read implements storage.Engine.
@@ -43,6 +44,11 @@ func (e *Engine) Read(ctx context.Context, lane storage.Lane, from message.Posit
 		blocks = append(blocks, e.log.block(sequence))
 	}
 	return blocks, message.Position{Block: sequence}, nil
+}
+
+// ReadFor implements storage.Engine. What is in memory is given as it is.
+func (e *Engine) ReadFor(ctx context.Context, lane storage.Lane, from message.Position, maxBytes int, _ uint64, _ *summary.Question) ([]storage.Block, message.Position, error) {
+	return e.Read(ctx, lane, from, maxBytes)
 }
 
 // Size implements storage.Engine.

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Engine) {
 		{"ReadStopsAtMaxBytes", readMaxBytes},
 		{"ReadGoesOnAtEveryPosition", readEverywhere},
 		{"AMessageIsReadAsItWasWritten", messageFields},
+		{"ReadForLeavesOutNothingThatIsAskedFor", skipHidesNothing},
 		{"TailHasNoGapUnderLoad", tailUnderLoad},
 		{"TailStartsAtAnOldPosition", tailFromOld},
 		{"TailStartsAtAComingPosition", tailFromComing},
