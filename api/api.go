@@ -12,8 +12,10 @@
 package api
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,18 +34,21 @@ const maxBodyBytes = 4 << 20
 // Options are what a Server is made of. Every part is static afterwards.
 type Options struct {
 	Log          *slog.Logger
-	Documents    Documents // keeps API keys and users of the API
-	Admin        Admin     // the first user
-	Origins      []string  // other origins whose pages may use the API: scheme://host[:port]
-	Hosts        []string  // names besides addresses and localhost under which the API is reached; empty: see LoopbackOnly
-	LoopbackOnly bool      // the API is reached from this machine only: without Hosts, no name but localhost is its own
-	Passwords    Passwords // hashes the passwords of users
+	Documents    Documents   // keeps API keys and users of the API
+	Admin        Admin       // the first user
+	Origins      []string    // other origins whose pages may use the API: scheme://host[:port]
+	Hosts        []string    // names besides addresses and localhost under which the API is reached; empty: see LoopbackOnly
+	TLS          *tls.Config // nil: HTTP without TLS
+	LoopbackOnly bool        // the API is reached from this machine only: without Hosts, no name but localhost is its own
+	Passwords    Passwords   // hashes the passwords of users
 	Now          func() time.Time
 	Broker       Broker
 	Ready        func() error // nil: ready to serve
 	Version      string
 	Node         string
-	MQTT         http.Handler // serves MQTT over WebSocket at /mqtt; nil: that is not there
+	MQTT         http.Handler        // serves MQTT over WebSocket at /mqtt; nil: that is not there
+	Room         func(net.Conn) bool // whether there is a descriptor for a connection; nil: always
+	Crowded      func()              // called when a connection is closed for want of room; may be nil
 	Resources    []Resource
 }
 
@@ -77,11 +82,12 @@ type Server struct {
 	root   http.Handler
 	cross  *http.CrossOriginProtection
 
-	mu      sync.Mutex // guards servers
-	servers []*http.Server
-	serving sync.WaitGroup
-	ctx     context.Context // of requests: ends with Close
-	cancel  context.CancelFunc
+	mu        sync.Mutex // guards servers and listeners
+	servers   []*http.Server
+	listeners []*sockets
+	serving   sync.WaitGroup
+	ctx       context.Context // of requests: ends with Close
+	cancel    context.CancelFunc
 }
 
 // New makes a server. Serve opens it to the world, Close ends it.
@@ -133,13 +139,19 @@ func (s *Server) Trusted() http.Handler {
 }
 
 func (s *Server) serve(ln net.Listener, h http.Handler) {
+	own := &sockets{Listener: ln, room: s.opts.Room, crowded: s.opts.Crowded, most: maxSockets, open: list.New()}
+	ln = own
+	if s.opts.TLS != nil {
+		ln = tls.NewListener(ln, s.opts.TLS)
+	}
 	srv := &http.Server{
+		ConnContext: withSocket, ConnState: stateOf,
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
 	}
 	s.mu.Lock()
-	s.servers = append(s.servers, srv)
+	s.servers, s.listeners = append(s.servers, srv), append(s.listeners, own)
 	s.mu.Unlock()
 	s.serving.Go(func() {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

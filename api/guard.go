@@ -13,6 +13,7 @@ import (
 func (s *Server) guard(next http.Handler) http.Handler {
 	checked := s.cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hurry(w, r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")

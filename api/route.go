@@ -95,6 +95,10 @@ func (s *Server) enter(route Route) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		who, err := s.admit(route, r)
 		if err == nil {
+			if who.Name != "" {
+				k, _ := r.Context().Value(socketKey{}).(*socket)
+				defer k.serves()()
+			}
 			r = r.WithContext(withPrincipal(r.Context(), who))
 			err = route.Handler(w, r)
 		}

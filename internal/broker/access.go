@@ -18,6 +18,7 @@ type access struct {
 	reloads []func() error // read again what may change while the broker runs
 	closes  []func() error
 	watcher *filewatch.Watcher // of files; nil: none is watched
+	once    bool               // files are read now and not watched
 }
 
 // watchEvery is how often files are looked at. A change is in effect two or three looks later.
@@ -31,10 +32,16 @@ type opener[T any] struct {
 
 // openAccess makes the authenticators and authorisers that the configuration asks for, unless an Option has set others.
 func (b *Broker) openAccess() error {
-	cfg := &b.cfg.Auth
 	if err := b.openStore(); err != nil {
 		return err
 	}
+	return b.openSources()
+}
+
+// openSources makes them, over the broker's own store. It returns all that is wrong, joined.
+func (b *Broker) openSources() error {
+	cfg := &b.cfg.Auth
+	var errs []error
 	authenticators := []opener[auth.Authenticator]{
 		{config.AuthJWT, b.openJWT}, {config.AuthPasswords, b.openPasswords}, {config.AuthHTTP, b.openHTTP},
 	}
@@ -45,13 +52,14 @@ func (b *Broker) openAccess() error {
 			}
 			a, err := o.open(&b.access)
 			if err != nil {
-				return fmt.Errorf("auth: %s: %w", name, err)
+				errs = append(errs, wrapEach("auth: "+name, err))
+				continue
 			}
 			b.access.steps = append(b.access.steps, auth.Step{Name: name, Authenticator: a})
 		}
 	}
 	if err := b.openSCRAM(&b.access); err != nil {
-		return fmt.Errorf("auth: scram_file: %w", err)
+		errs = append(errs, wrapEach("auth: scram_file", err))
 	}
 	authorizers := []struct { // in the order in which they are asked
 		opener[auth.Authorizer]
@@ -68,14 +76,28 @@ func (b *Broker) openAccess() error {
 		}
 		a, err := o.open(&b.access)
 		if err != nil {
-			return fmt.Errorf("auth: %s: %w", o.name, err)
+			errs = append(errs, wrapEach("auth: "+o.name, err))
+			continue
 		}
 		sources = append(sources, a)
 	}
 	if b.permissions == nil {
 		b.permissions = auth.NewPermissions(sources, cfg.NoMatch == config.NoMatchAllow)
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// wrapEach says of each of the errors that err joins where it is from: a file may have many lines that are wrong.
+func wrapEach(where string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	var errs []error
+	for _, one := range joined.Unwrap() {
+		errs = append(errs, fmt.Errorf("%s: %w", where, one))
+	}
+	return errors.Join(errs...)
 }
 
 func (b *Broker) openPasswords(a *access) (auth.Authenticator, error) {
@@ -119,6 +141,9 @@ func (b *Broker) watchFile(a *access, key, name string, read func() error) error
 
 // watch has changed called when a file has changed.
 func (a *access) watch(name string, changed func()) {
+	if a.once {
+		return
+	}
 	if a.watcher == nil {
 		a.watcher = filewatch.New(watchEvery)
 		a.closes = append(a.closes, func() error {

@@ -27,7 +27,7 @@ func (b *Broker) openJWT(a *access) (auth.Authenticator, error) {
 		Secret: cfg.Secret, PublicKeyFile: cfg.PublicKeyFile, JWKSFile: cfg.JWKSFile, JWKSURL: cfg.JWKSURL,
 		Refresh: time.Duration(cfg.RefreshSeconds) * time.Second, Algorithms: cfg.Algorithms,
 		Leeway: time.Duration(cfg.LeewaySeconds) * time.Second, RequireExpiry: cfg.RequireExpiry, Issuer: cfg.Issuer, Audience: cfg.Audience,
-		Report: b.reportServer("auth.jwt.jwks_url"),
+		Report: b.reportServer("auth.jwt.jwks_url"), Offline: a.once,
 	}
 	for _, text := range cfg.Claims {
 		e, err := jwt.ParseExpectation(text)

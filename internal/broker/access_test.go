@@ -189,10 +189,10 @@ func TestFilesAreWatchedAndABrokenOneChangesNothing(t *testing.T) {
 		g.publish(root, "a")
 		g.want(bob, "a")
 		alarms := g.b.alarms.Active()
-		if len(alarms) != 1 || alarms[0].Name != "acl_file_unusable" || !strings.Contains(alarms[0].Message, "line 5: \"topicc\"") {
+		if len(alarms) != 1 || alarms[0].Name != "acl_file_unusable" || !strings.Contains(alarms[0].Message, "acl:5: \"topicc\"") {
 			t.Errorf("alarms: %+v", alarms)
 		}
-		if err := g.b.Reload(); err == nil || !strings.Contains(err.Error(), "acl: line 5") {
+		if err := g.b.Reload(); err == nil || !strings.Contains(err.Error(), "acl:5: ") {
 			t.Errorf("reloading says %v", err)
 		}
 		g.write("user bob\ntopic read b\n")

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,18 @@ func (d *descriptors) log(log *slog.Logger) {
 		log.Info("limit of descriptors", "descriptors", d.limit, "for_connections", d.most)
 	}
 }
+
+// HasDescriptorFor reports whether a connection of another server, such as the HTTP API's, leaves the reserve alone.
+func (b *Broker) HasDescriptorFor(c net.Conn) bool {
+	if most := b.descriptors.most; most == 0 || listener.Descriptor(c) < most {
+		return true
+	}
+	b.countProblem(listener.MaxDescriptors)
+	return false
+}
+
+// CountCrowdedAPI counts a connection of the HTTP API that was closed to make room for another.
+func (b *Broker) CountCrowdedAPI() { b.metrics.Hit(metrics.LimitAPIConnections) }
 
 // countProblem counts a connection that a listener turned away.
 func (b *Broker) countProblem(why listener.Reason) {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"golang.org/x/term"
@@ -46,8 +47,12 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 		node, _ = os.Hostname()
 	}
 	host, _, _ := net.SplitHostPort(cfg.API.Bind)
-	var err error
+	secure, err := apiTLS(cfg)
+	if err != nil {
+		return nil, err
+	}
 	a.server, err = api.New(api.Options{
+		TLS: secure, Room: b.HasDescriptorFor, Crowded: b.CountCrowdedAPI,
 		Log: log, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
 		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
 		Version: Version(), Node: node, Ready: b.Ready, MQTT: b.WebSocket(),
@@ -70,15 +75,22 @@ func (a *httpAPI) open(cfg *config.Config) error {
 	}
 	a.url = "http://" + ln.Addr().String()
 	if cfg.API.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.API.CertFile, cfg.API.KeyFile)
-		if err != nil {
-			return errors.Join(fmt.Errorf("api.cert_file: %w", err), ln.Close())
-		}
-		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
 		a.url = "https://" + ln.Addr().String()
 	}
 	a.server.Serve(ln)
 	return nil
+}
+
+// apiTLS is nil where the API is without TLS.
+func apiTLS(cfg *config.Config) (*tls.Config, error) {
+	if cfg.API.CertFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.API.CertFile, cfg.API.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("api.cert_file: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
 func isLoopback(host string) bool {
@@ -117,8 +129,8 @@ func adminPassword(e *env, cfg *config.Config) (secret, note string, err error) 
 	return secret, "password in " + path, nil
 }
 
-// hashing bounds how many passwords of people are hashed at a time.
-var hashing = make(chan struct{}, 2)
+// hashing bounds how many passwords of people are hashed at a time: guessing leaves most of the machine to the broker.
+var hashing = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/4))
 
 // hasher hashes the passwords of the API's users.
 type hasher struct{}

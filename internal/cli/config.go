@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
 )
 
@@ -36,6 +38,11 @@ func checkConfig(e *env, c *command, args []string) int {
 	}
 	for _, key := range cfg.NotYet() {
 		fmt.Fprintf(e.stderr, "warning: %s: has no effect in this version\n", key)
+	}
+	_, tlsErr := apiTLS(cfg)
+	if err := errors.Join(broker.Check(cfg), tlsErr); err != nil {
+		fmt.Fprintln(e.stderr, err)
+		return exitFailed
 	}
 	text, err := cfg.YAML()
 	if err != nil {

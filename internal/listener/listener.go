@@ -66,6 +66,12 @@ func On(socket net.Listener, o Options) (*Listener, error) {
 	return l, nil
 }
 
+// Check returns what Listen would say of the options and of the files that they name. It opens no socket.
+func Check(o Options) error {
+	_, err := prepare(o)
+	return err
+}
+
 // prepare does all but opening.
 func prepare(o Options) (*Listener, error) {
 	l := &Listener{o: o, done: make(chan struct{}), pending: map[*Accepted]struct{}{}}

@@ -30,6 +30,7 @@ const (
 	LimitFlapping                           // clients that were banned for connecting too often
 	LimitAuthenticationFailure              // wrong credentials
 	LimitStreams                            // streams that are declared
+	LimitAPIConnections                     // of the HTTP API: one was closed to make room
 	limits
 )
 
@@ -37,7 +38,7 @@ var limitNames = [limits]string{
 	"connect_rate", "connections", "listener_connections", "handshakes", "descriptors", "sessions", "session_subscriptions",
 	"subscriptions", "topic_levels", "topic_bytes", "retained_messages", "retained_bytes", "receive_maximum", "packet_bytes",
 	"publish_rate", "memory_connect", "memory_qos0", "memory_pause", "memory_packet", "memory_holder", "ban", "flapping",
-	"authentication_failure", "streams",
+	"authentication_failure", "streams", "api_connections",
 }
 
 // String returns the limit's name, for example "connect_rate".

@@ -34,25 +34,34 @@ type Rules struct {
 
 // LineError is what is wrong with a line of an ACL file.
 type LineError struct {
-	Line    int // from 1
+	File    string // empty: it is not from a file
+	Line    int    // from 1
 	Problem error
 }
 
 // Error implements error.
-func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Problem) }
+func (e *LineError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("line %d: %v", e.Line, e.Problem)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Problem)
+}
 
 // Unwrap returns the problem.
 func (e *LineError) Unwrap() error { return e.Problem }
 
 // Parse reads an ACL file. All that is wrong is returned at once, a *LineError each, joined.
-func Parse(text []byte) (*Rules, error) {
+func Parse(text []byte) (*Rules, error) { return parse("", text) }
+
+func parse(file string, text []byte) (*Rules, error) {
 	p := &parser{rules: &Rules{users: make(map[string]auth.RuleList)}}
 	var errs []error
 	n := 0
 	for line := range strings.Lines(string(bytes.TrimPrefix(text, []byte("\ufeff")))) {
 		n++
-		if err := p.line(n, strings.TrimRight(line, " \t\r\n\v\f")); err != nil {
-			errs = append(errs, &LineError{Line: n, Problem: err})
+		if err := p.line(n, strings.TrimRight(line, " 	
+")); err != nil {
+			errs = append(errs, &LineError{File: file, Line: n, Problem: err})
 		}
 	}
 	if len(errs) > 0 {
@@ -191,9 +200,9 @@ func (s *Source) Reload() error {
 	if err != nil {
 		return err
 	}
-	rules, err := Parse(text)
+	rules, err := parse(s.name, text)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return err
 	}
 	s.rules.Store(rules)
 	s.version.Add(1) // after the rules: who sees it sees them

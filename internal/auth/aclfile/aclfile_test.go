@@ -144,7 +144,7 @@ func TestReload(t *testing.T) {
 	before := s.Version()
 	write("nonsense\n")
 	var line *LineError
-	if err := s.Reload(); !errors.As(err, &line) || !strings.HasPrefix(err.Error(), name+": line 1") || !allowed() || s.Version() != before {
+	if err := s.Reload(); !errors.As(err, &line) || !strings.HasPrefix(err.Error(), name+":1: ") || !allowed() || s.Version() != before {
 		t.Errorf("a broken file: %v", err)
 	}
 	write("")

@@ -1,7 +1,9 @@
 package jwt
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -214,8 +216,25 @@ func fromFile(file string, parse func([]byte) ([]key, error)) func(context.Conte
 		}
 		keys, err := parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, fmt.Errorf("%s%s: %w", file, lineOf(text, err), err)
 		}
 		return keys, nil
 	}
+}
+
+// lineOf is :line where an error of JSON says where in the text it is.
+func lineOf(text []byte, err error) string {
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	at := int64(-1)
+	switch {
+	case errors.As(err, &syntax):
+		at = syntax.Offset
+	case errors.As(err, &wrong):
+		at = wrong.Offset
+	}
+	if at < 0 || at > int64(len(text)) {
+		return ""
+	}
+	return fmt.Sprintf(":%d", 1+bytes.Count(text[:at], []byte("\n")))
 }

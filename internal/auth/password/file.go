@@ -10,19 +10,27 @@ import (
 
 // LineError is what is wrong with a line of a password file.
 type LineError struct {
-	Line    int // from 1
+	File    string // empty: it is not from a file
+	Line    int    // from 1
 	Problem error
 }
 
 // Error implements error.
-func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Problem) }
+func (e *LineError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("line %d: %v", e.Line, e.Problem)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Problem)
+}
 
 // Unwrap returns the problem.
 func (e *LineError) Unwrap() error { return e.Problem }
 
 // ParseFile reads a password file: user:hash a line, in Mosquitto's formats or ours. Lines that begin with # and blank
 // ones do not count. All that is wrong is returned at once, a *LineError each, joined.
-func ParseFile(text []byte) (map[string]Hash, error) {
+func ParseFile(text []byte) (map[string]Hash, error) { return parse("", text) }
+
+func parse(file string, text []byte) (map[string]Hash, error) {
 	users := make(map[string]Hash)
 	first := make(map[string]int)
 	var errs []error
@@ -35,7 +43,7 @@ func ParseFile(text []byte) (map[string]Hash, error) {
 			err = fmt.Errorf("user %q is there twice, first on line %d", user, first[user])
 		}
 		if err != nil {
-			errs = append(errs, &LineError{Line: n + 1, Problem: err})
+			errs = append(errs, &LineError{File: file, Line: n + 1, Problem: err})
 			continue
 		}
 		users[user], first[user] = h, n+1

@@ -1,7 +1,6 @@
 package password
 
 import (
-	"fmt"
 	"os"
 	"sync/atomic"
 )
@@ -30,9 +29,9 @@ func (s *FileSource) Reload() error {
 	if err != nil {
 		return err
 	}
-	users, err := ParseFile(text)
+	users, err := parse(s.name, text)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return err
 	}
 	s.table.Store(&table{users: users, typical: Typical(users)})
 	return nil
