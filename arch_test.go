@@ -65,6 +65,9 @@ internal/devcerts            <
 internal/listener            < pkg/proxyproto pkg/ratelimit pkg/websocket
 internal/conn                < mqtt internal/message internal/metrics internal/session
 
+# What broken and evil clients do, for the tests of the broker and of the program.
+internal/hostile             < mqtt pkg/websocket
+
 # The broker. Nothing below it reads the configuration.
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/summary internal/conn
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/conn internal/router
@@ -94,6 +97,7 @@ internal/conformance         <
 scripts/e2e                  < pkg/scram mqtt
 scripts/crash                < mqtt
 scripts/deploy               < + gopkg.in/yaml.v3
+scripts/hostile              < mqtt internal/hostile
 `
 
 // testModules are the third-party modules that any test may use, over what its package may.

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/pkg/memnet"
 )
 
@@ -56,6 +57,7 @@ func withSockets(t *testing.T, change func(*Options), test func(b *socketBench))
 		o := Options{
 			Log: slog.New(slog.DiscardHandler), Documents: &memory{docs: map[string][]byte{}}, Passwords: plainText{},
 			Admin: Admin{"admin", "correct horse"}, Resources: []Resource{large{}}, Crowded: func() { b.crowded++ },
+			Broker: new(broker.Broker), // nobody asks it anything
 		}
 		if change != nil {
 			change(&o)

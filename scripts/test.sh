@@ -90,6 +90,7 @@ if $e2e; then
   step "install clients" bash scripts/e2e/install.sh
   tests "real clients" go test -tags e2e -count 1 -timeout 5m -v ./scripts/e2e
   tests "crashes" go test -tags e2e -count 1 -timeout 10m -v ./scripts/crash
+  tests "siege" go test -tags e2e -count 1 -timeout 10m -v ./scripts/hostile
 fi
 
 if $all; then

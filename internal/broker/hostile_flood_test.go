@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/hostile"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -20,9 +21,9 @@ func TestAClaimedLengthCostsNoMemory(t *testing.T) {
 	var conns []net.Conn
 	for i := range 400 {
 		c := x.dial("tcp")
-		data := claim(mqtt.CONNECT, 0, 268435455)
+		data := hostile.Claim(mqtt.CONNECT, 0, 268435455)
 		if i%2 == 0 {
-			data = append(dialogue(mqtt.V5, hostileConnect(rng, mqtt.V5)), claim(mqtt.PUBLISH, 2, 268435455)...)
+			data = append(hostile.Dialogue(mqtt.V5, hostile.Hello(rng, mqtt.V5)), hostile.Claim(mqtt.PUBLISH, 2, 268435455)...)
 		}
 		if _, err := c.Write(append(data, "a few bytes"...)); err != nil {
 			t.Fatal(err)
@@ -74,7 +75,7 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 			_ = p.conn.(*net.TCPConn).SetReadBuffer(256 << 10)
 			_ = p.conn.(*net.TCPConn).SetWriteBuffer(64 << 10) // what the kernel holds is not what is tested
 			before := heap()
-			one := dialogue(mqtt.V5, c.packet)
+			one := hostile.Dialogue(mqtt.V5, c.packet)
 			data := bytes.Repeat(one, 1+30_000/len(one))
 			times, rest := flood(t, p.conn, data, 5000)
 			grown := heap() - before
@@ -82,7 +83,7 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 				t.Errorf("the heap grew by %d KiB", grown>>10)
 			}
 			_ = p.conn.SetWriteDeadline(time.Time{})
-			go func() { _, _ = p.conn.Write(append(rest, dialogue(mqtt.V5, &mqtt.Disconnect{})...)) }()
+			go func() { _, _ = p.conn.Write(append(rest, hostile.Dialogue(mqtt.V5, &mqtt.Disconnect{})...)) }()
 			want := (times + 1) * (len(data) / len(one))
 			got := countAnswers(t, p, c.answer)
 			t.Logf("stopped after %d packets; the heap grew by %d KiB", want, grown>>10)
@@ -125,7 +126,7 @@ func TestASubscriberThatNeverReadsIsNobodyElsesProblem(t *testing.T) {
 		deaf = append(deaf, p)
 		_ = p.send(&mqtt.Subscribe{PacketID: 1, Filters: []mqtt.FilterOptions{{Filter: "load", QoS: qos}}})
 	}
-	quiet := newPair(t, x.peer, "quiet", false, 5*time.Millisecond)
+	quiet := x.newPair("quiet", false)
 	p := x.enter(&mqtt.Connect{Version: mqtt.V5, ClientID: "loud"})
 	before := heap()
 	stopPeak := make(chan struct{})
@@ -165,7 +166,7 @@ func TestASubscriberThatNeverReadsIsNobodyElsesProblem(t *testing.T) {
 // One packet with tens of thousands of filters, to subscribe and to unsubscribe, keeps nobody waiting.
 func TestAPacketFullOfFiltersKeepsNobodyWaiting(t *testing.T) {
 	x := newBed(t, "mqtt.sys_interval_seconds=0")
-	quiet := newPair(t, x.peer, "quiet", true, 5*time.Millisecond)
+	quiet := x.newPair("quiet", true)
 	for _, format := range []string{"h/%d", "$share/g/h/%d", "+/%d/#"} {
 		p := x.enter(&mqtt.Connect{Version: mqtt.V5, ClientID: "many", CleanStart: true, SessionExpirySeconds: 5})
 		var filters []string
@@ -198,10 +199,10 @@ func TestStopWaitsForNoHostileClient(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	open := []net.Conn{x.dial("tcp"), x.dial("tls"), x.dial("ws"), x.dial("proxy"), x.dial("tcp")}
 	_, _ = open[4].Write([]byte{0x10, 50, 0, 4})
-	p := x.enter(hostileConnect(rng, mqtt.V5))
+	p := x.enter(hostile.Hello(rng, mqtt.V5))
 	_, _ = flood(t, p.conn, bytes.Repeat([]byte{0xC0, 0}, 20_000), 5000)
 	w, below := x.upgraded()
-	_, _ = w.Write(dialogue(mqtt.V5, hostileConnect(rng, mqtt.V5)))
+	_, _ = w.Write(hostile.Dialogue(mqtt.V5, hostile.Hello(rng, mqtt.V5)))
 	_ = below.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 	for err := error(nil); err == nil; {
 		_, err = w.Write(bytes.Repeat([]byte{0xC0, 0}, 20_000))

@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,14 +19,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/hostile"
 	"github.com/barid-mqtt/barid/mqtt"
+	"github.com/barid-mqtt/barid/pkg/websocket"
 )
 
 // bed is a broker with sockets, for streams that are not what they should be.
 type bed struct {
-	t    *testing.T
-	b    *Broker
-	addr map[string]string // of the listeners tcp, ws, tls and proxy
+	*hostile.Target
+	t *testing.T
+	b *Broker
 }
 
 // bedLimits bound what a client can make the broker hold, so that a test can tell whether it does.
@@ -46,12 +47,13 @@ func newBed(t *testing.T, sets ...string) *bed {
 		"listeners.tls.bind=127.0.0.1:0", "listeners.tls.cert_file=" + cert, "listeners.tls.key_file=" + key,
 		"listeners.proxy.type=tcp", "listeners.proxy.bind=127.0.0.1:0", "listeners.proxy.proxy_protocol=true",
 	}
-	x := &bed{t: t, b: newTestBroker(t, append(all, sets...)), addr: make(map[string]string)}
+	x := &bed{t: t, b: newTestBroker(t, append(all, sets...))}
+	x.Target = &hostile.Target{Addr: make(map[string]string), Patience: 20 * time.Second, Fault: func(text string) { t.Error(text) }}
 	if err := x.b.Start(); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range x.b.Listeners() {
-		x.addr[l.Name] = l.Addr
+		x.Addr[l.Name] = l.Addr
 	}
 	return x
 }
@@ -70,21 +72,34 @@ func (x *bed) stop() {
 
 // dial connects to a listener. Whatever happens on the connection ends within a time.
 func (x *bed) dial(listener string) net.Conn {
-	c, err := net.DialTimeout("tcp", x.addr[listener], 5*time.Second)
+	x.t.Helper()
+	c, err := net.DialTimeout("tcp", x.Addr[listener], 5*time.Second)
 	if err != nil {
-		x.t.Error(err)
-		c, _ = net.Pipe()
-		_ = c.Close()
-		return c
+		x.t.Fatal(err)
 	}
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c
 }
 
-func (x *bed) peer() *peer {
-	c := x.dial("tcp")
-	_ = c.SetDeadline(time.Time{})
-	return &peer{conn: c, version: mqtt.V5}
+// upgraded is a connection behind the WebSocket handshake, and the socket below.
+func (x *bed) upgraded() (*websocket.Conn, net.Conn) {
+	x.t.Helper()
+	c := x.dial("ws")
+	w, err := websocket.Client(c, websocket.ClientOptions{Path: "/mqtt", Subprotocols: []string{"mqtt"}})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return w, c
+}
+
+// enter connects a client.
+func (x *bed) enter(c *mqtt.Connect) *peer {
+	x.t.Helper()
+	p, ack := handshake(x.t, x.dial("tcp"), c)
+	if ack == nil || ack.Code != mqtt.Success {
+		x.t.Fatalf("CONNACK %+v", ack)
+	}
+	return p
 }
 
 func selfSigned(t *testing.T) (certFile, keyFile string) {
@@ -149,9 +164,9 @@ const (
 func TestHostileStreamsTouchNothingElse(t *testing.T) {
 	const seed = 20261123
 	x := newBed(t, bedLimits...)
-	direct := newPair(t, x.peer, "direct", false, 5*time.Millisecond)
-	durable := newPair(t, x.peer, "durable", true, 5*time.Millisecond)
-	eventually(time.Second, func() bool { return direct.got.Load() > 20 && durable.got.Load() > 20 })
+	direct := x.newPair("direct", false)
+	durable := x.newPair("durable", true)
+	eventually(time.Second, func() bool { return direct.Got() > 20 && durable.Got() > 20 })
 	goroutines, before := runtime.NumGoroutine(), heap()
 
 	stopPeak := make(chan struct{})
@@ -219,15 +234,14 @@ func watchHeap(stop chan struct{}) <-chan int64 {
 func (x *bed) runStreams(seed uint64, n int) {
 	var wg sync.WaitGroup
 	next := make(chan int)
+	kinds := x.Kinds()
 	for range 24 {
 		wg.Go(func() {
 			for i := range next {
-				rng := mathrand.New(mathrand.NewPCG(seed, uint64(i)))
-				kind := hostileKinds[i%len(hostileKinds)]
 				begun := time.Now()
-				kind.run(x, rng)
-				if took := time.Since(begun); took > 15*time.Second {
-					x.t.Errorf("stream %d, %s: took %v", i, kind.name, took)
+				name := x.Run(kinds, seed, i)
+				if took := time.Since(begun); took > 25*time.Second {
+					x.t.Errorf("stream %d, %s: took %v", i, name, took)
 				}
 			}
 		})

@@ -59,8 +59,7 @@ func parse(file string, text []byte) (*Rules, error) {
 	n := 0
 	for line := range strings.Lines(string(bytes.TrimPrefix(text, []byte("\ufeff")))) {
 		n++
-		if err := p.line(n, strings.TrimRight(line, " 	
-")); err != nil {
+		if err := p.line(n, strings.TrimRight(line, " \t\r\n\v\f")); err != nil {
 			errs = append(errs, &LineError{File: file, Line: n, Problem: err})
 		}
 	}

@@ -1,4 +1,4 @@
-package broker
+package hostile
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// dialogue encodes packets of one version, one after the other.
-func dialogue(v mqtt.Version, packets ...mqtt.Packet) []byte {
+// Dialogue encodes packets of one version, one after the other.
+func Dialogue(v mqtt.Version, packets ...mqtt.Packet) []byte {
 	var data []byte
 	for _, p := range packets {
 		if next, err := p.AppendTo(data, v); err == nil {
@@ -20,21 +20,25 @@ func dialogue(v mqtt.Version, packets ...mqtt.Packet) []byte {
 
 var versions = []mqtt.Version{mqtt.V31, mqtt.V311, mqtt.V5}
 
+// Hello is a CONNECT of any client, without credentials.
+func Hello(rng *rand.Rand, v mqtt.Version) *mqtt.Connect { return connectOf(rng, v) }
+
 func anyVersion(rng *rand.Rand) mqtt.Version { return versions[rng.IntN(len(versions))] }
 
-// hostileConnect is a CONNECT of a client that the tests know for a hostile one by its id.
-func hostileConnect(rng *rand.Rand, v mqtt.Version) *mqtt.Connect {
+// connectOf is a CONNECT of a client that is known for a hostile one by its id.
+func connectOf(rng *rand.Rand, v mqtt.Version) *mqtt.Connect {
 	return &mqtt.Connect{Version: v, ClientID: fmt.Sprintf("h%d", rng.IntN(1<<30)), CleanStart: true, KeepAlive: 30}
 }
 
-// everything is a valid dialogue in which every packet that a client may send occurs.
-func everything(rng *rand.Rand, v mqtt.Version) []mqtt.Packet {
-	c := hostileConnect(rng, v)
+// everything is a valid dialogue, from a CONNECT on, in which every packet that a client may send occurs.
+func everything(rng *rand.Rand, c *mqtt.Connect, v mqtt.Version) []mqtt.Packet {
 	c.CleanStart = rng.IntN(2) == 0
 	c.SessionExpirySeconds = uint32(rng.IntN(3))
 	c.Will = &mqtt.Will{Topic: "hostile/will", Payload: []byte("gone"), QoS: mqtt.QoS(rng.IntN(3)), Retain: rng.IntN(2) == 0}
-	c.Username, c.HasUsername = "user", true
-	c.Password, c.HasPassword = []byte("secret"), true
+	if !c.HasUsername {
+		c.Username, c.HasUsername = "user", true
+		c.Password, c.HasPassword = []byte("secret"), true
+	}
 	ack := mqtt.Ack{PacketID: uint16(1 + rng.IntN(8))}
 	props := mqtt.PublishProperties{
 		Present:    1<<mqtt.PropMessageExpiry | 1<<mqtt.PropTopicAlias | 1<<mqtt.PropResponseTopic | 1<<mqtt.PropCorrelationData,
@@ -95,8 +99,8 @@ func randomBytes(rng *rand.Rand, n int) []byte {
 	return data
 }
 
-// claim is the beginning of a packet that says it is n bytes long.
-func claim(t mqtt.Type, flags byte, n uint32) []byte {
+// Claim is the beginning of a packet that says it is n bytes long.
+func Claim(t mqtt.Type, flags byte, n uint32) []byte {
 	data := []byte{byte(t)<<4 | flags}
 	for {
 		b := byte(n & 0x7F)
