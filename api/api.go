@@ -21,8 +21,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/barid-mqtt/barid/internal/auth/builtin"
 )
 
 // Base is where the resources are.
@@ -60,6 +63,9 @@ type Broker interface {
 	Retained
 	Explainer
 	Streams
+	AccessControl
+	Listening
+	Groups
 }
 
 // Admin is the user that the configuration names.
@@ -106,20 +112,28 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	builtIn := []Resource{
-		s.health(), s.login(), s.keys, s.users, s.audit, reference{}, pages{mqtt: o.MQTT},
-		&clients{broker: o.Broker, node: o.Node, now: o.Now},
-		&subscriptions{broker: o.Broker, node: o.Node},
-		&publishing{o.Broker},
-		&retainer{o.Broker},
-		&explaining{broker: o.Broker, node: o.Node},
-		&streams{o.Broker},
-	}
-	for _, r := range append(builtIn, o.Resources...) {
+	for _, r := range slices.Concat(s.own(), o.Resources) {
 		s.routes = append(s.routes, r.Routes()...)
 	}
 	s.root = s.guard(s.mux())
 	return s, nil
+}
+
+// own are the resources that every server has.
+func (s *Server) own() []Resource {
+	o := &s.opts
+	return []Resource{
+		s.health(), s.login(), s.keys, s.users, s.audit, reference{}, pages{mqtt: o.MQTT},
+		&bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
+		&rules{access: o.Broker, kind: builtin.ForClient, plural: "clients", field: "clientid"},
+		&rules{access: o.Broker, kind: builtin.ForUser, plural: "users", field: "username"},
+		&rules{access: o.Broker, kind: builtin.ForRole, plural: "roles", field: "role"},
+		&listeners{broker: o.Broker, node: o.Node}, &groups{o.Broker},
+		&clients{broker: o.Broker, node: o.Node, now: o.Now}, &subscriptions{broker: o.Broker, node: o.Node},
+		&publishing{o.Broker}, &retainer{o.Broker},
+		&explaining{broker: o.Broker, node: o.Node},
+		&streams{o.Broker},
+	}
 }
 
 // ServeHTTP implements http.Handler, for tests and for other listeners.

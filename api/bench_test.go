@@ -114,7 +114,13 @@ type device struct {
 // connect connects a client, subscribed to filters.
 func (b *bench) connect(c *mqtt.Connect, filters ...string) *device {
 	b.t.Helper()
-	socket, err := net.Dial("tcp", b.broker.Listeners()[0].Addr)
+	return b.connectTo(b.broker.Listeners()[0].Addr, c, filters...)
+}
+
+// connectTo is connect at another listener.
+func (b *bench) connectTo(address string, c *mqtt.Connect, filters ...string) *device {
+	b.t.Helper()
+	socket, err := net.Dial("tcp", address)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -169,6 +175,20 @@ func (d *device) receive() mqtt.Packet {
 		}
 		d.buf = append(d.buf, chunk[:got]...)
 	}
+}
+
+// eventually waits for what the broker does in its own time.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	var err error
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); <-look.C {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
 }
 
 func newBench(t *testing.T, change ...func(*Options)) *bench {

@@ -158,32 +158,6 @@ func (q *Query) between(name string) func(time.Time) bool {
 	}
 }
 
-// Time returns a time, given in RFC 3339 or in seconds or milliseconds since 1970; zero: the parameter is not there.
-func (q *Query) Time(name string) time.Time {
-	v := q.String(name)
-	if v == "" {
-		return time.Time{}
-	}
-	t, ok := parseTime(v)
-	if !ok {
-		q.wrong(name, "%q is neither a time such as 2030-01-31T12:00:00Z nor a number of seconds", v)
-	}
-	return t
-}
-
-func parseTime(v string) (time.Time, bool) {
-	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-		if n > 1e11 { // milliseconds
-			return time.UnixMilli(n), true
-		}
-		return time.Unix(n, 0), true
-	}
-	if t, err := time.Parse(time.RFC3339, strings.Replace(v, " ", "+", 1)); err == nil { // a + in a query may be a space
-		return t, true
-	}
-	return time.Time{}, false
-}
-
 // noClient translates the broker's error.
 func noClient(id string, err error) error {
 	if errors.Is(err, broker.ErrNoClient) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of a page.
@@ -29,8 +30,13 @@ func ReadJSON(r *http.Request, v any) error {
 		}
 		return BadRequest("the body ended early")
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
+	switch text := bytes.TrimSpace(body); {
+	case len(text) == 0:
 		return BadRequest("the body is empty, where JSON is expected")
+	case string(text) == "null":
+		return BadRequest("the body is null, where something is expected")
+	case !utf8.Valid(body): // or else the decoder would put something in place of what is not valid
+		return BadRequest("the body is no UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
@@ -75,6 +81,13 @@ func NewQuery(r *http.Request) *Query {
 	q := &Query{values: values}
 	if err != nil {
 		q.err = BadRequest("the query string cannot be read: %v", err)
+	}
+	for name, vs := range values {
+		for _, v := range vs {
+			if q.err == nil && (!utf8.ValidString(name+v) || strings.ContainsRune(v, 0)) {
+				q.err = BadRequest("%q: is no UTF-8 without NUL", name)
+			}
+		}
 	}
 	return q
 }
@@ -142,6 +155,28 @@ func (q *Query) OneOf(name string, values ...string) string {
 	return v
 }
 
+// oneOf reports that a field of a body has none of the values that there are.
+func oneOf(field, value string, values ...string) error {
+	switch {
+	case slices.Contains(values, value):
+		return nil
+	case value == "":
+		return BadRequest("%s: is missing", field)
+	}
+	return BadRequest("%s: %q is none of %s", field, value, strings.Join(values, ", "))
+}
+
+// maxText is how long a text for people may be.
+const maxText = 4096
+
+// checkText reports what is wrong with a text that is kept for people to read.
+func checkText(field, text string) error {
+	if len(text) > maxText || strings.ContainsRune(text, 0) {
+		return BadRequest("%s: may have %d bytes, and no NUL", field, maxText)
+	}
+	return nil
+}
+
 // Done returns the first error, or that of a parameter which nobody asked for.
 func (q *Query) Done() error {
 	if q.err != nil {
@@ -161,6 +196,11 @@ type Page struct{ Number, Limit int }
 // Page reads page and limit.
 func (q *Query) Page() Page {
 	return Page{Number: q.Int("page", 1, 1, 1<<31-1), Limit: q.Int("limit", defaultLimit, 1, maxLimit)}
+}
+
+// meta describes the page of so many items.
+func (p Page) meta(total int) Meta {
+	return Meta{Page: p.Number, Limit: p.Limit, Count: total, HasNext: p.Skip()+p.Limit < total}
 }
 
 // Skip is how many items come before the page.
@@ -191,5 +231,5 @@ func Of[T any](p Page, all []T) List[T] {
 	if data == nil {
 		data = []T{}
 	}
-	return List[T]{Data: data, Meta: Meta{Page: p.Number, Limit: p.Limit, Count: len(all), HasNext: last < len(all)}}
+	return List[T]{Data: data, Meta: p.meta(len(all))}
 }

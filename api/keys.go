@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -58,29 +59,12 @@ type keyView struct {
 }
 
 type keyInput struct {
-	Name      string      `json:"name"`
-	Enable    *bool       `json:"enable"`
-	ExpiredAt *expiry     `json:"expired_at"`
-	Desc      *string     `json:"desc"`
-	Role      Role        `json:"role"`
-	Topics    *TopicRules `json:"topics"`
-}
-
-// expiry is a time, or "infinity" or null for none.
-type expiry struct{ at *time.Time }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (e *expiry) UnmarshalJSON(b []byte) error {
-	text := strings.Trim(string(b), `"`)
-	if text == "infinity" || text == "null" || text == "" {
-		return nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return BadRequest("expired_at: %q is neither a time such as 2030-01-31T12:00:00Z nor infinity", text)
-	}
-	e.at = &t
-	return nil
+	Name      string          `json:"name"`
+	Enable    *bool           `json:"enable"`
+	ExpiredAt json.RawMessage `json:"expired_at"`
+	Desc      *string         `json:"desc"`
+	Role      Role            `json:"role"`
+	Topics    *TopicRules     `json:"topics"`
 }
 
 // Routes implements Resource.
@@ -249,8 +233,20 @@ func (d *keyDocument) apply(in *keyInput) error {
 	if in.Desc != nil {
 		d.Desc = *in.Desc
 	}
-	if in.ExpiredAt != nil {
-		d.ExpiredAt = in.ExpiredAt.at
+	return d.applyExpiry(in.ExpiredAt)
+}
+
+// applyExpiry takes over when the key ends, if that is said: a time, or infinity or null for never.
+func (d *keyDocument) applyExpiry(raw json.RawMessage) error {
+	if raw == nil {
+		return nil
+	}
+	t, err := readMoment("expired_at", raw)
+	if err != nil {
+		return err
+	}
+	if d.ExpiredAt = nil; !t.IsZero() {
+		d.ExpiredAt = &t
 	}
 	return nil
 }

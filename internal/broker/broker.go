@@ -68,6 +68,7 @@ type Broker struct {
 	entries       entryPool
 	listeners     map[string]*listenerState
 	web           *webListener // of the HTTP API's address; nil: none
+	listening     sync.Mutex   // held by whoever opens or closes listeners
 	started       time.Time
 	alarms        *alarm.Registry
 	wall          func() time.Time // the machine's clock, where a test sets it; nil: the real one

@@ -70,8 +70,13 @@ func (b *Broker) watchCertificates(now time.Time) {
 		return
 	}
 	for name, s := range b.listeners {
-		what, end := "the revocation list", s.open.RevocationsExpire()
-		for _, c := range s.open.Certificates() {
+		l := s.open.Load()
+		if l == nil { // stopped: nobody is shown it
+			b.alarms.Deactivate(certificateAlarm + name)
+			continue
+		}
+		what, end := "the revocation list", l.RevocationsExpire()
+		for _, c := range l.Certificates() {
 			if end.IsZero() || c.NotAfter.Before(end) {
 				what, end = "the certificate "+c.File, c.NotAfter
 			}
@@ -95,10 +100,11 @@ func (b *Broker) watchCertificates(now time.Time) {
 func (b *Broker) watchCertFiles(s *listenerState) {
 	for _, file := range s.options.Files() {
 		b.access.watch(file, func() {
-			if !b.opened.Load() {
+			l := s.open.Load()
+			if l == nil { // a start reads them
 				return
 			}
-			err := s.open.Reload()
+			err := l.Reload()
 			b.alarms.Set("tls_files_unusable_"+s.name, err != nil,
 				fmt.Sprintf("what was read before stays in effect until this is mended: %v", err), map[string]any{"listener": s.name, "file": file})
 			if err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth"
@@ -22,10 +23,11 @@ type listenerState struct {
 	authenticator auth.Authenticator
 	conn          conn.Options
 	options       listener.Options
-	certName      clientcert.Source  // what of a client's certificate is its name; "": nothing
-	certClientID  bool               // and its client id too
-	rate          *rate              // of all its clients; nil: no limit
-	open          *listener.Listener // nil until Start
+	certName      clientcert.Source                 // what of a client's certificate is its name; "": nothing
+	certClientID  bool                              // and its client id too
+	rate          *rate                             // of all its clients; nil: no limit
+	open          atomic.Pointer[listener.Listener] // nil: not open
+	last          *listener.Listener                // that was open last, for its counts. Guarded by Broker.listening
 }
 
 func (b *Broker) newListenerState(name string, ln config.Listener) *listenerState {
@@ -64,13 +66,15 @@ func (s *listenerState) tlsState(c net.Conn) *tls.ConnectionState {
 // Start opens all listeners, or none.
 func (b *Broker) Start() error {
 	b.descriptors.log(b.log)
+	b.listening.Lock()
+	defer b.listening.Unlock()
 	for _, s := range b.listeners {
 		b.watchCertFiles(s)
 		l, err := listener.Listen(s.options)
 		if err != nil {
 			return errors.Join(err, b.closeListeners())
 		}
-		s.open = l
+		s.opened(l)
 	}
 	loops, err := conn.NewLoops(runtime.GOMAXPROCS(0), b.metrics)
 	if err != nil {
@@ -80,44 +84,30 @@ func (b *Broker) Start() error {
 	b.openAdmin()
 	b.opened.Store(true)
 	for _, s := range b.listeners {
-		b.wg.Go(func() {
-			if err := s.open.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {
-				b.log.Error("listener stopped", "listener", s.name, "error", err)
-			}
-		})
+		b.acceptFrom(s, s.last)
 	}
 	return nil
 }
 
+// acceptFrom begins to accept the connections of an open listener.
+func (b *Broker) acceptFrom(s *listenerState, l *listener.Listener) {
+	b.wg.Go(func() {
+		if err := l.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {
+			b.log.Error("listener stopped", "listener", s.name, "error", err)
+		}
+	})
+}
+
+// closeListeners closes those that are open. The caller holds b.listening.
 func (b *Broker) closeListeners() error {
 	var errs []error
 	for _, s := range b.listeners {
-		if s.open != nil {
-			errs = append(errs, s.open.Close())
-		}
+		errs = append(errs, s.close())
 	}
 	if b.web != nil {
-		errs = append(errs, b.web.open.Close())
+		errs = append(errs, b.web.close())
 	}
 	return errors.Join(errs...)
-}
-
-// ListenerInfo is one open listener.
-type ListenerInfo struct {
-	Name string
-	Type string
-	Addr string // with the port that was taken, where the configuration says 0
-}
-
-// Listeners lists the open listeners.
-func (b *Broker) Listeners() []ListenerInfo {
-	var infos []ListenerInfo
-	for _, s := range b.listeners {
-		if s.open != nil {
-			infos = append(infos, ListenerInfo{s.name, s.options.Type, s.open.Addr().String()})
-		}
-	}
-	return infos
 }
 
 // Reload reads again what may change while the broker runs: certificates, users and rules. What cannot be read stays as
@@ -125,8 +115,8 @@ func (b *Broker) Listeners() []ListenerInfo {
 func (b *Broker) Reload() error {
 	errs := []error{b.access.reload()}
 	for _, s := range b.listeners {
-		if s.open != nil {
-			errs = append(errs, s.open.Reload())
+		if l := s.open.Load(); l != nil {
+			errs = append(errs, l.Reload())
 		}
 	}
 	return errors.Join(errs...)

@@ -34,7 +34,9 @@ func (b *Broker) Stop(ctx context.Context) error {
 		conns = append(conns, c)
 	}
 	b.mu.Unlock()
+	b.listening.Lock()
 	err := b.closeListeners()
+	b.listening.Unlock()
 	for _, c := range conns {
 		c.Close(mqtt.ServerShuttingDown, "the server is shutting down")
 		c.FlushSoon()

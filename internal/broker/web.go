@@ -22,10 +22,11 @@ func (b *Broker) openWeb() error {
 	}
 	s := b.newListenerState(config.WebListener, config.Listener{Type: config.WS, Bind: api.Bind})
 	s.options.SameOrigin, s.options.AllowedOrigins = true, api.CORSOrigins
-	var err error
-	if s.open, err = listener.Handed(s.options); err != nil {
+	open, err := listener.Handed(s.options)
+	if err != nil {
 		return err
 	}
+	s.opened(open)
 	b.web = &webListener{b, s}
 	return nil
 }
@@ -44,5 +45,10 @@ func (l *webListener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the broker is not ready", http.StatusServiceUnavailable)
 		return
 	}
-	l.open.Upgrade(w, r, func(a *listener.Accepted) { l.broker.accept(a, l.listenerState) })
+	open := l.open.Load()
+	if open == nil { // it stops
+		http.Error(w, "the broker is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	open.Upgrade(w, r, func(a *listener.Accepted) { l.broker.accept(a, l.listenerState) })
 }

@@ -24,8 +24,7 @@ type Listener struct {
 	tls    atomic.Pointer[secured] // nil inside: no TLS
 	slots  chan struct{}           // holds one element for each handshake under way
 
-	accepted, refused, failed, acceptErrors atomic.Uint64
-	current                                 atomic.Int64
+	*counts // static after Succeed
 
 	done    chan struct{}  // closed by Close
 	running sync.WaitGroup // Serve and the handshakes
@@ -33,6 +32,12 @@ type Listener struct {
 	mu      sync.Mutex // guards what follows, and running.Add against Close
 	closed  bool
 	pending map[*Accepted]struct{} // in a handshake
+}
+
+// counts are what a listener counts. One that takes another's place goes on with them.
+type counts struct {
+	accepted, refused, failed, acceptErrors atomic.Uint64
+	current                                 atomic.Int64
 }
 
 // Stats are a listener's counts.
@@ -74,7 +79,7 @@ func Check(o Options) error {
 
 // prepare does all but opening.
 func prepare(o Options) (*Listener, error) {
-	l := &Listener{o: o, done: make(chan struct{}), pending: map[*Accepted]struct{}{}}
+	l := &Listener{o: o, counts: new(counts), done: make(chan struct{}), pending: map[*Accepted]struct{}{}}
 	if err := l.o.check(); err != nil {
 		return nil, l.wrap(err)
 	}
@@ -96,6 +101,10 @@ func (l *Listener) Reload() error {
 	l.tls.Store(s)
 	return nil
 }
+
+// Succeed has l go on with the counts of a listener whose place it takes, so that connections which that one accepted
+// count for MaxConnections. It comes before Serve.
+func (l *Listener) Succeed(old *Listener) { l.counts = old.counts }
 
 // Addr returns the address that the listener is bound to. A Handed one has none.
 func (l *Listener) Addr() net.Addr { return l.socket.Addr() }

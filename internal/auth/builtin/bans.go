@@ -148,18 +148,29 @@ func (b *Bans) Delete(ctx context.Context, as BanBy, who string) error {
 	return err
 }
 
+// Get returns the ban of a kind about somebody, if it is in force.
+func (b *Bans) Get(as BanBy, who string) (Ban, bool) {
+	ban := Ban{As: as, Who: who}
+	if ban.parse() != nil {
+		return Ban{}, false
+	}
+	ban, ok := b.table.get(ban.key())
+	return ban, ok && ban.active(time.Now())
+}
+
 // BanQuery says which bans are listed; empty fields say nothing.
 type BanQuery struct {
 	Page
-	As   BanBy
-	Like string // part of whom the ban is about
+	As    BanBy
+	Like  string          // part of whom the ban is about
+	Match func(*Ban) bool // nil: all
 }
 
 // List returns one page of the bans that have not ended, and how many there are in all.
 func (b *Bans) List(q BanQuery) ([]Ban, int) {
 	now := time.Now()
 	return b.table.list(q.Page, func(_ string, row Ban) bool {
-		return row.active(now) && (q.As == "" || row.As == q.As) && strings.Contains(row.Who, q.Like)
+		return row.active(now) && (q.As == "" || row.As == q.As) && strings.Contains(row.Who, q.Like) && (q.Match == nil || q.Match(&row))
 	})
 }
 

@@ -80,6 +80,12 @@ func (r *Rules) parse() (err error) {
 	return nil
 }
 
+// CheckRules reports what is wrong with rules that are to be set.
+func CheckRules(subject Subject, rules json.RawMessage) error {
+	row := Rules{Subject: subject, Rules: rules}
+	return row.parse()
+}
+
 // Set replaces the rules of a subject. They hold for connected clients at once.
 func (s *RuleStore) Set(ctx context.Context, subject Subject, rules json.RawMessage) error {
 	row := Rules{Subject: subject, Rules: append(json.RawMessage(nil), rules...)}
