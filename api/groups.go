@@ -16,14 +16,14 @@ type Groups interface {
 type groups struct{ broker Groups }
 
 type sharedGroupView struct {
-	Name     string       `json:"name"`
-	Filter   string       `json:"filter"`
-	Strategy string       `json:"strategy"`
-	Durable  bool         `json:"durable"`
-	Declared bool         `json:"declared"`
+	Name     string            `json:"name"`
+	Filter   string            `json:"filter"`
+	Strategy string            `json:"strategy"`
+	Durable  bool              `json:"durable"`
+	Declared bool              `json:"declared"`
 	Members  []groupMemberView `json:"members"`
-	Lag      int64        `json:"lag"`
-	LagExact bool         `json:"lag_exact"`
+	Lag      int64             `json:"lag"`
+	LagExact bool              `json:"lag_exact"`
 }
 
 type groupMemberView struct {
