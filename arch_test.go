@@ -73,7 +73,8 @@ internal/router              < mqtt internal/message internal/metrics internal/i
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/conn internal/router
 internal/config              < mqtt + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
-api                          < mqtt internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker + gopkg.in/yaml.v3
+api/dashboard                <
+api                          < mqtt api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker + gopkg.in/yaml.v3
 internal/cli                 < mqtt api pkg/scram internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 

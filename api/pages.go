@@ -1,19 +1,28 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
 
-// pages are what browsers ask for beside the API.
+	"github.com/barid-mqtt/barid/api/dashboard"
+)
+
+// pages are what browsers ask for beside the API: the dashboard, and MQTT for its client.
 type pages struct {
 	mqtt http.Handler // nil: no MQTT here
 }
 
 // Routes implements Resource.
 func (p pages) Routes() []Route {
-	if p.mqtt == nil {
-		return nil
+	open := func(path string, h http.Handler) Route {
+		return Route{Method: "GET", Path: path, Access: Open, Handler: func(w http.ResponseWriter, r *http.Request) error {
+			h.ServeHTTP(w, r)
+			return nil
+		}}
 	}
-	return []Route{{Method: "GET", Path: "/mqtt", Access: Open, Handler: func(w http.ResponseWriter, r *http.Request) error {
-		p.mqtt.ServeHTTP(w, r) // who may connect is asked in MQTT
-		return nil
-	}}}
+	site := new(dashboard.Site)
+	routes := []Route{open("/{$}", site), open("/ui/{file...}", site)}
+	if p.mqtt != nil {
+		routes = append(routes, open("/mqtt", p.mqtt)) // who may connect is asked in MQTT
+	}
+	return routes
 }

@@ -77,6 +77,15 @@ vulnerabilities() {
   fi
 }
 
+# modules checks the dashboard's modules: their syntax, and what can be tested without a browser.
+modules() {
+  local file
+  for file in $(git ls-files 'api/dashboard/*.js' 'scripts/e2e/dashboard/*.mjs'); do
+    node --check "$file" || return 1
+  done
+  node --test api/dashboard/test
+}
+
 step gofmt formatted
 step "go mod tidy" go mod tidy -diff
 step "go vet" go vet -tags e2e ./...
@@ -88,6 +97,7 @@ tests "frames" go test -tags framecheck -count 1 -timeout 5m -v ./internal/messa
 
 if $e2e; then
   step "install clients" bash scripts/e2e/install.sh
+  step "dashboard modules" modules
   tests "real clients" go test -tags e2e -count 1 -timeout 5m -v ./scripts/e2e
   tests "crashes" go test -tags e2e -count 1 -timeout 10m -v ./scripts/crash
   tests "siege" go test -tags e2e -count 1 -timeout 10m -v ./scripts/hostile

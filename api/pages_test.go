@@ -1,0 +1,24 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestTheDashboardIsAtTheRootAndNowhereElse(t *testing.T) {
+	b := newBench(t)
+	rec := b.raw("GET", "/", "", "")
+	if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), "<title>Barid</title>") || rec.Header().Get("X-Frame-Options") != "DENY" ||
+		!strings.Contains(rec.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("/ answered %d %v", rec.Code, rec.Header())
+	}
+	for path, want := range map[string]int{"/ui/app.js": 200, "/nothing": 404, "/index.html": 404, "/ui/": 404, "/mqtt": 404} {
+		if rec := b.raw("GET", path, "", ""); rec.Code != want {
+			t.Errorf("%s answered %d, not %d", path, rec.Code, want)
+		}
+	}
+	if rec := b.raw("POST", "/", "", ""); rec.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST / answered %d", rec.Code)
+	}
+}
