@@ -43,8 +43,11 @@ internal/clock               <
 internal/alarm               <
 
 # State.
-internal/metrics             < internal/message
+internal/metrics             < mqtt internal/message
 internal/sys                 < internal/metrics
+internal/emqx                < mqtt internal/message internal/metrics
+internal/monitor             <
+internal/host                <
 internal/storage             < internal/message internal/summary
 internal/state               < mqtt internal/message internal/session internal/storage
 internal/storage/memory      < mqtt internal/message internal/storage internal/summary + github.com/tidwall/btree
@@ -74,7 +77,7 @@ internal/stream              < mqtt internal/message internal/metrics internal/s
 internal/config              < mqtt + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 api/dashboard                <
-api                          < mqtt api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker + gopkg.in/yaml.v3
+api                          < mqtt api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
 internal/cli                 < mqtt api pkg/scram internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 

@@ -66,6 +66,7 @@ type Broker interface {
 	AccessControl
 	Listening
 	Groups
+	Observed
 }
 
 // Admin is the user that the configuration names.
@@ -133,6 +134,7 @@ func (s *Server) own() []Resource {
 		&publishing{o.Broker}, &retainer{o.Broker},
 		&explaining{broker: o.Broker, node: o.Node},
 		&streams{o.Broker},
+		&observe{broker: o.Broker, node: o.Node, version: o.Version}, &alarms{broker: o.Broker, node: o.Node},
 	}
 }
 

@@ -14,10 +14,10 @@ type Cache struct {
 	known   map[Access]Decision
 }
 
-// Check is p.Check, remembered. It is for one Identity: Reset comes before another.
-func (c *Cache) Check(p *Permissions, id *Identity, a Access) Decision {
+// Check is p.Check, remembered; remembered says that this answer was. It is for one Identity: Reset comes before another.
+func (c *Cache) Check(p *Permissions, id *Identity, a Access) (d Decision, remembered bool) {
 	if p.Open(id) {
-		return Allow
+		return Allow, false
 	}
 	version := p.Version() // before the answer: it may be newer than that, never older
 	if version != c.version {
@@ -25,13 +25,13 @@ func (c *Cache) Check(p *Permissions, id *Identity, a Access) Decision {
 		c.version = version
 	}
 	if d, ok := c.known[a]; ok {
-		return d
+		return d, true
 	}
 	d, stable := p.Check(id, a)
 	if stable && len(a.Topic) <= cacheTopicBytes {
 		c.remember(a, d)
 	}
-	return d
+	return d, false
 }
 
 func (c *Cache) remember(a Access, d Decision) {

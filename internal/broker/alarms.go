@@ -16,6 +16,9 @@ const (
 	storageAlarm     = "storage_failed"  // the engine cannot write
 )
 
+// Alarms are what is wrong, and what was.
+func (b *Broker) Alarms() *alarm.Registry { return b.alarms }
+
 // observe logs and counts alarms that begin and end.
 func (b *Broker) observe(a alarm.Alarm) {
 	if a.Active() {

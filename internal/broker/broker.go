@@ -99,6 +99,7 @@ type Broker struct {
 	connections   atomic.Int64
 	subscriptions atomic.Int64
 	delayed       delayed
+	watch         watch
 	sys           sysTopics // owned by the timers' goroutine
 	fullFor       int       // seconds for which the memory has been full; owned by the timers' goroutine
 	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
@@ -152,6 +153,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.alarms = alarm.New(b.observe)
+	b.watch = newWatch(b.started)
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
 	if b.engine == nil {
 		if err := b.openEngine(); err != nil {
@@ -219,5 +221,6 @@ func (b *Broker) everySecond(now time.Time) {
 	}
 	b.relieve()
 	b.watchDescriptors(now)
+	b.watchLoad(now)
 	b.publishSys(now)
 }

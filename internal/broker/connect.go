@@ -175,6 +175,11 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 		}
 		return
 	}
+	if p.HasUsername || p.HasAuthMethod || id.Username != "" {
+		b.metrics.Authenticated.Inc()
+	} else {
+		b.metrics.Anonymous.Inc()
+	}
 	if id.Username != p.Username && k.banned(id.Username) {
 		return
 	}
@@ -204,13 +209,13 @@ func (k *connecting) authorize() {
 	m := &l.will.message
 	a := auth.Access{Action: auth.Publish, Topic: b.destination(m.Topic), QoS: m.QoS, Retain: m.Retain}
 	answer := func() {
-		if l.grants.Check(b.permissions, l.identity, a) != auth.Allow {
+		if b.allowed(nil, l, a) != auth.Allow {
 			k.conn.Refuse(mqtt.NotAuthorized, "the will's topic is not allowed")
 			return
 		}
 		b.registry.enter(k.packet.ClientID, k.claim)
 	}
-	if l.grants.Check(b.permissions, l.identity, a) != auth.Unknown {
+	if d, _ := l.grants.Check(b.permissions, l.identity, a); d != auth.Unknown {
 		answer()
 		return
 	}

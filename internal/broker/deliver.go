@@ -28,7 +28,7 @@ func (c *client) Durable() bool { return c.durable.Load() }
 func (c *client) Deliver(b *conn.Batch, m *message.Message, subs []*session.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.each(m, subs, func(d session.Delivery) {
+	c.each(&b.Tally, m, subs, func(d session.Delivery) {
 		if c.link == nil {
 			if !c.keep(d) {
 				c.broker.metrics.Drop(message.DropOffline, 1)
@@ -55,16 +55,20 @@ func (c *client) keep(d session.Delivery) bool {
 
 // each calls fn for every copy of m that the client gets for the subscriptions that matched: one for all of them, or
 // one each, as configured.
-func (c *client) each(m *message.Message, subs []*session.Subscription, fn func(session.Delivery)) {
+func (c *client) each(t *metrics.Tally, m *message.Message, subs []*session.Subscription, fn func(session.Delivery)) {
 	if c.broker.cfg.MQTT.Overlap != config.OverlapEach || len(subs) == 1 {
 		if d, ok := session.Merge(m, c.id, subs); ok {
 			fn(d)
+		} else if m.ClientID == c.id {
+			t.NoLocal++
 		}
 		return
 	}
 	for i := range subs {
 		if d, ok := session.Merge(m, c.id, subs[i:i+1]); ok {
 			fn(d)
+		} else if m.ClientID == c.id {
+			t.NoLocal++
 		}
 	}
 }
@@ -152,7 +156,7 @@ func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscripti
 	}
 	c.cursor.next = r.Position.Next()
 	old := !c.cursor.live && c.broker.tooOld(r.Message, b.Now)
-	c.each(r.Message, subs, func(d session.Delivery) {
+	c.each(&b.Tally, r.Message, subs, func(d session.Delivery) {
 		if d.QoS == mqtt.AtMostOnce {
 			return // it went, or was dropped, when it was published
 		}

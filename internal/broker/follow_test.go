@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -374,7 +375,7 @@ func TestAStreamOfAMountPointIsItsClients(t *testing.T) {
 		defer w.close()
 		batch := func(topic string) {
 			m := &message.Message{Topic: topic, Payload: []byte("x"), PublishedAt: time.Now()}
-			if _, _, err := w.b.publish(nil, m, publisher{}); err != nil {
+			if _, _, err := w.b.publish(conn.NewBatch(), m, publisher{}); err != nil {
 				t.Fatal(err)
 			}
 		}

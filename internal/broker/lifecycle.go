@@ -171,6 +171,9 @@ func (b *Broker) end(c *client, why cause) {
 	}
 	b.registry.remove(c)
 	b.metrics.SessionsEnded.Inc()
+	if why == endDiscarded {
+		b.metrics.SessionsDiscarded.Inc()
+	}
 	b.returnToGroups(returned)
 	if w != nil {
 		b.publishWill(w, nil)

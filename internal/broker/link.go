@@ -63,7 +63,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 		return conn.Retry, nil
 	}
 	topic := l.topicOf(p.Topic)
-	code, verdict := l.mayPublish(topic, p)
+	code, verdict := l.mayPublish(b, topic, p)
 	if verdict == conn.Retry {
 		return verdict, nil
 	}
@@ -73,9 +73,11 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 		case retry:
 			return conn.Retry, nil
 		case inbound == session.Answer:
+			c.broker.metrics.PublishRepeated.Inc()
 			l.conn.AckNow(b, mqtt.PUBREC, p.PacketID, mqtt.Success)
 			return conn.Done, nil
 		case inbound == session.Wait:
+			c.broker.metrics.PublishRepeated.Inc()
 			return conn.Done, nil
 		case inbound == session.QuotaExceeded:
 			c.broker.metrics.Hit(metrics.LimitReceiveMaximum)
@@ -127,7 +129,7 @@ func isRead(topic string) bool {
 
 // mayPublish judges the topic and asks for permission for where the message is to end up. Retry means that the answer
 // takes time.
-func (l *link) mayPublish(topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.Verdict) {
+func (l *link) mayPublish(batch *conn.Batch, topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.Verdict) {
 	b := l.client.broker
 	if !b.validTopic(topic) || isRead(topic) {
 		return mqtt.TopicNameInvalid, conn.Done
@@ -137,7 +139,7 @@ func (l *link) mayPublish(topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.
 		return mqtt.NotAuthorized, conn.Done
 	}
 	a := auth.Access{Action: auth.Publish, Topic: topic, QoS: p.QoS, Retain: p.Retain}
-	switch l.grants.Check(b.permissions, l.identity, a) {
+	switch b.allowed(&batch.Tally, l, a) {
 	case auth.Allow:
 		return mqtt.Success, conn.Done
 	case auth.Unknown:
@@ -149,6 +151,23 @@ func (l *link) mayPublish(topic string, p *mqtt.Publish) (mqtt.ReasonCode, conn.
 		return 0, conn.Retry
 	}
 	return mqtt.NotAuthorized, conn.Done
+}
+
+// allowed asks for permission, and counts the answer in t; nil: among what everybody counts.
+func (b *Broker) allowed(t *metrics.Tally, l *link, a auth.Access) auth.Decision {
+	if b.permissions.Open(l.identity) {
+		return auth.Allow
+	}
+	d, remembered := l.grants.Check(b.permissions, l.identity, a)
+	if d == auth.Unknown {
+		return d
+	}
+	if t == nil {
+		t = new(metrics.Tally)
+		defer b.metrics.Add(t)
+	}
+	t.Access(d == auth.Allow || d == auth.Partly, remembered)
+	return d
 }
 
 // admit asks the session about a PUBLISH with a packet identifier. retry says that it has to wait: the connection is
@@ -267,6 +286,8 @@ func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
 		if d, ok := c.session.ReceivePuback(p.PacketID, p.Code); ok {
 			c.completed(p.PacketID, &d, p.Code)
 			d.Message.Release()
+		} else {
+			c.unfit(t, p.PacketID)
 		}
 	case mqtt.PUBREC:
 		l.received(b, c.session.ReceivePubrec(p.PacketID, p.Code), p)
@@ -274,6 +295,8 @@ func (l *link) Ack(b *conn.Batch, t mqtt.Type, p *mqtt.Ack) error {
 		if d, ok := c.session.ReceivePubcomp(p.PacketID, p.Code); ok {
 			c.completed(p.PacketID, &d, mqtt.Success)
 			d.Message.Release()
+		} else {
+			c.unfit(t, p.PacketID)
 		}
 	}
 	c.pump(b)
@@ -294,6 +317,16 @@ func (c *client) completed(id uint16, d *session.Delivery, code mqtt.ReasonCode)
 	}
 }
 
+// unfit counts an acknowledgement that ends or furthers nothing. The caller holds c.mu.
+func (c *client) unfit(t mqtt.Type, id uint16) {
+	m := &c.broker.metrics.Unacknowledged
+	if c.session.Outstanding(id) {
+		m.Misplaced[t].Inc()
+	} else {
+		m.Unknown[t].Inc()
+	}
+}
+
 // received answers a PUBREC. The caller holds the client's lock.
 func (l *link) received(b *conn.Batch, r session.PubrecResult, p *mqtt.Ack) {
 	switch {
@@ -308,6 +341,7 @@ func (l *link) received(b *conn.Batch, r session.PubrecResult, p *mqtt.Ack) {
 	case r.Known || !p.Code.Failed(): // a refusal of what is not known needs no answer
 		code := mqtt.Success
 		if !r.Known {
+			l.client.unfit(mqtt.PUBREC, p.PacketID)
 			code = mqtt.PacketIDNotFound
 		}
 		w := l.conn.Begin(b)
@@ -327,6 +361,7 @@ func (l *link) release(b *conn.Batch, id uint16) error {
 	}
 	c.mu.Unlock()
 	if !known {
+		c.broker.metrics.Unacknowledged.Unknown[mqtt.PUBREL].Inc()
 		l.conn.AckNow(b, mqtt.PUBCOMP, id, mqtt.PacketIDNotFound)
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
@@ -249,13 +250,14 @@ type aim struct {
 
 // targetsOf lists the sessions that get a record.
 func (b *Broker) targetsOf(m *message.Message, pos message.Position) (all []aim) {
+	var t metrics.Tally // not added up: who reads the log counts what it passes over
 	b.router.Targets(m.Topic, pos, func(to router.Subscriber, subs []*session.Subscription) {
 		c, ok := to.(*client)
 		if !ok {
 			return
 		}
 		a := aim{c: c}
-		c.each(m, subs, func(d session.Delivery) {
+		c.each(&t, m, subs, func(d session.Delivery) {
 			if d.QoS > mqtt.AtMostOnce {
 				a.deliveries = append(a.deliveries, d)
 			}

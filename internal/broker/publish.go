@@ -36,9 +36,17 @@ type publisher struct {
 // publish routes a message of a client, or of the broker itself.
 func (b *Broker) publish(batch *conn.Batch, m *message.Message, from publisher) (code mqtt.ReasonCode, waits bool, err error) {
 	if b.cfg.MQTT.DelayedAvailable && strings.HasPrefix(m.Topic, delayedPrefix) {
-		return b.delay(m, from)
+		code, waits, err = b.delay(m, from)
+	} else {
+		code, waits, err = b.route(batch, m, from)
 	}
-	return b.route(batch, m, from)
+	if err == nil { // or else it comes again
+		batch.Published++
+		if m.Retain {
+			b.metrics.Retained.Inc()
+		}
+	}
+	return code, waits, err
 }
 
 // route is publish without delays.
@@ -97,6 +105,7 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 	}
 	d := &state.DelayedMessage{Number: b.number(&b.delayed.next, state.DelayedNext), Due: b.clock.Now().Add(wait), Message: due}
 	if !b.keeps {
+		b.metrics.Delayed.Inc()
 		b.publishDelayed(d)
 		return mqtt.Success, false, nil
 	}
@@ -106,6 +115,7 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 	}
 	err = b.engine.Submit(0, storage.Unit{Ops: append(from.ops, state.PutDelayed(d))}, func(_ message.Position, err error) {
 		if err == nil {
+			b.metrics.Delayed.Inc()
 			b.publishDelayed(d)
 		} else {
 			b.delayed.add(-1, -messageBytes(d.Message))

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -323,7 +324,7 @@ func TestAQueueOfAMountPointIsItsClients(t *testing.T) {
 		w := newWorld(t, "streams.s.filters=m/#,o/#", "listeners.tcp.mount_point=m/")
 		defer w.close()
 		m := &message.Message{Topic: "o/a", QoS: 1, Payload: []byte("of others"), PublishedAt: time.Now()}
-		if _, _, err := w.b.publish(nil, m, publisher{}); err != nil {
+		if _, _, err := w.b.publish(conn.NewBatch(), m, publisher{}); err != nil {
 			t.Fatal(err)
 		}
 		all := tell(t, w, "a/", 1, 1)

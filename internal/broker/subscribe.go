@@ -48,7 +48,7 @@ func (l *link) unknown(f mqtt.FilterOptions) bool {
 func (l *link) maySubscribe(f parsedFilter, qos mqtt.QoS) auth.Decision {
 	answer := auth.Allow
 	for _, topic := range f.topics() {
-		switch d := l.grants.Check(l.client.broker.permissions, l.identity, subscribing(topic, qos)); d {
+		switch d, _ := l.grants.Check(l.client.broker.permissions, l.identity, subscribing(topic, qos)); d {
 		case auth.Allow:
 		case auth.Unknown, auth.Partly:
 			if answer != auth.Unknown {
@@ -59,6 +59,20 @@ func (l *link) maySubscribe(f parsedFilter, qos mqtt.QoS) auth.Decision {
 		}
 	}
 	return answer
+}
+
+// countGrant counts an answer about a filter; whether it was remembered is not told apart, since it was asked for before.
+func (l *link) countGrant(d auth.Decision) {
+	b := l.client.broker
+	if b.permissions.Open(l.identity) {
+		return
+	}
+	b.metrics.AccessAsked.Inc()
+	if d == auth.Allow || d == auth.Partly {
+		b.metrics.AccessAllowed.Inc()
+	} else {
+		b.metrics.AccessDenied.Inc()
+	}
 }
 
 func subscribing(topic string, qos mqtt.QoS) auth.Access {
@@ -94,6 +108,11 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		var ch change
 		if ch, codes[i] = c.subscribe(l, f, p); !codes[i].Failed() {
 			changes = append(changes, ch)
+			continue
+		}
+		c.broker.metrics.SubscribesRefused.Inc()
+		if codes[i] == mqtt.NotAuthorized {
+			c.broker.metrics.SubscribesUnauthorized.Inc()
 		}
 	}
 	c.mu.Unlock()
@@ -248,6 +267,7 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, p *mqtt.Subscribe) (ch
 	}
 	b := c.broker
 	granted := l.maySubscribe(parsed, f.QoS)
+	l.countGrant(granted)
 	if granted != auth.Allow && granted != auth.Partly {
 		return ch, mqtt.NotAuthorized
 	}
@@ -373,6 +393,7 @@ func (l *link) Unsubscribe(_ *conn.Batch, p *mqtt.Unsubscribe) error {
 		sub := c.subs.get(parsed.key)
 		if sub == nil || sub.newest() == nil {
 			codes[i] = mqtt.NoSubscriptionExisted
+			c.broker.metrics.UnsubscribesUnknown.Inc()
 			continue
 		}
 		ch := c.unsubscribe(sub)

@@ -43,7 +43,7 @@ func (b *Broker) publishSys(now time.Time) {
 		}
 		m := &message.Message{Topic: topic, Payload: []byte(value), PublishedAt: now}
 		_ = b.sys.retained.Set(m, message.Position{}) // without limits there is no error
-		_, _, _ = b.router.Publish(batch, router.Publication{Message: m})
+		_, _, _ = b.router.Publish(batch, router.Publication{Message: m, Own: true})
 	})
 	batch.Flush(b.metrics)
 }

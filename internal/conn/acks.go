@@ -101,5 +101,12 @@ func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 	}
 	c.answers += len(c.buf) - start
 	c.noteOwed()
-	c.opts.Metrics.PacketsSent.Inc()
+	m := c.opts.Metrics
+	m.PacketsSent[t&15].Inc()
+	if code.Failed() && (t == mqtt.PUBACK || t == mqtt.PUBREC) {
+		m.PublishErrors.Inc()
+		if code == mqtt.NotAuthorized {
+			m.PublishUnauthorized.Inc()
+		}
+	}
 }

@@ -25,8 +25,7 @@ type Batch struct {
 	pubrel  mqtt.Pubrel
 	pubcomp mqtt.Pubcomp
 
-	received, packets, publishes, payload int64
-	sent, sentPayload                     int64
+	metrics.Tally
 }
 
 // NewBatch begins a turn.
@@ -56,7 +55,7 @@ func (b *Batch) Flush(m *metrics.Metrics) {
 		b.end()
 	}
 	b.dirty = b.dirty[:0]
-	b.count(m)
+	m.Add(&b.Tally)
 }
 
 // FlushSoon ends the turn of somebody who is not to write, such as the committer: the flusher does.
@@ -65,7 +64,7 @@ func (b *Batch) FlushSoon(f *Flusher) {
 	f.addAll(b.dirty)
 	clear(b.dirty)
 	b.dirty = b.dirty[:0]
-	b.count(f.metrics)
+	f.metrics.Add(&b.Tally)
 }
 
 // end calls who is to be called at the end of the turn.
@@ -76,26 +75,6 @@ func (b *Batch) end() {
 		b.atEnd[last] = nil
 		b.atEnd = b.atEnd[:last]
 		e.EndBatch(b)
-	}
-}
-
-// count adds up the counts.
-func (b *Batch) count(m *metrics.Metrics) {
-	add(&m.BytesReceived, &b.received)
-	add(&m.PacketsReceived, &b.packets)
-	add(&m.PublishReceived, &b.publishes)
-	add(&m.PublishBytesReceived, &b.payload)
-	if b.sent > 0 {
-		m.PacketsSent.Add(b.sent)
-	}
-	add(&m.PublishSent, &b.sent)
-	add(&m.PublishBytesSent, &b.sentPayload)
-}
-
-func add(c *metrics.Counter, n *int64) {
-	if *n > 0 {
-		c.Add(*n)
-		*n = 0
 	}
 }
 

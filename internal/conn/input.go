@@ -13,7 +13,7 @@ const keepCarryBytes = 4096
 // feed handles whole packets and carries the rest. It returns Suspended if that is why it stopped, even if the connection
 // was resumed since: whoever drives it has to feed it again.
 func (c *Conn) feed(b *Batch, data []byte) (s Status) {
-	b.received += int64(len(data))
+	b.Bytes += int64(len(data))
 	own := len(c.carry) > 0
 	if own {
 		c.carry = append(c.carry, data...)
@@ -102,7 +102,9 @@ func (c *Conn) next(b *Batch, data []byte) (n int, p progress) {
 	if verdict == Retry {
 		return 0, later
 	}
-	b.packets++
+	if h.Type != mqtt.PUBLISH { // which is counted by its QoS
+		b.Packet(h.Type)
+	}
 	c.keepAlive.touch()
 	return size, handled
 }
@@ -226,8 +228,7 @@ func (c *Conn) receivePublish(b *Batch, h mqtt.Header, body []byte) (Verdict, er
 	}
 	verdict, err := c.port.Publish(b, p)
 	if verdict == Done && err == nil {
-		b.publishes++
-		b.payload += int64(len(p.Payload))
+		b.Tally.Publish(p.QoS, len(p.Payload))
 	}
 	return verdict, err
 }

@@ -77,7 +77,7 @@ func (c *Conn) append(p mqtt.Packet) bool {
 	c.buf = buf
 	c.answers += len(buf) - start
 	c.noteOwed()
-	c.opts.Metrics.PacketsSent.Inc()
+	c.opts.Metrics.PacketsSent[buf[start]>>4].Inc()
 	return true
 }
 
@@ -116,6 +116,9 @@ func (c *Conn) appendConnack(ack *mqtt.Connack) bool {
 // Refuse answers the CONNECT with an error and closes the connection.
 func (c *Conn) Refuse(code mqtt.ReasonCode, reason string) {
 	c.opts.Metrics.ConnectsRefused.Inc()
+	if code == mqtt.NotAuthorized || code == mqtt.BadUserNameOrPassword {
+		c.opts.Metrics.ConnacksUnauthorized.Inc()
+	}
 	c.mu.Lock()
 	if !c.accepted && !c.closed {
 		c.appendConnack(&mqtt.Connack{Code: code, ReasonString: reason})
@@ -245,8 +248,7 @@ func (w Writer) Publish(d *session.Delivery, topic string, id uint16, dup bool) 
 	}
 	c.buf = buf
 	c.mark(w.b)
-	w.b.sent++
-	w.b.sentPayload += int64(len(d.Message.Payload))
+	w.b.Sent(d.QoS, len(d.Message.Payload), dup)
 	return true
 }
 

@@ -112,6 +112,9 @@ func (r *Router) Remove(filter string, e *Entry) { r.index.Remove(filter, e) }
 // Subscriptions returns the number of entries in the index.
 func (r *Router) Subscriptions() int { return r.index.Len() }
 
+// Filters returns the number of filters in the index, each counted once.
+func (r *Router) Filters() int { return r.index.Filters() }
+
 // Begun returns the first block of the log whose dispatch to live subscribers has not begun.
 func (r *Router) Begun() uint64 { return r.begun.Load() }
 
@@ -123,6 +126,7 @@ type Publication struct {
 	// session.
 	KeepID bool
 	Ops    []storage.Op // state that has to change with the message
+	Own    bool         // the broker tells of itself: that nobody wants to hear it is no drop
 	Waiter Waiter       // nil: nobody waits for the commit
 	// Refused, if it is not nil, hears that the engine refused the commit of a message that is owed: nothing is counted as
 	// dropped, and again tries once more, without the deliveries that need no commit and were made.
@@ -146,7 +150,9 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 	defer s.release()
 	if len(s.targets) == 0 {
 		code = mqtt.NoMatchingSubscribers
-		r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
+		if !p.Own {
+			r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
+		}
 	}
 	log := s.anyLogged(m.QoS)
 	if log && r.opts.RejectFull && s.anyFull(m.QoS) {
@@ -196,6 +202,8 @@ func (r *Router) submit(p Publication, log bool, code mqtt.ReasonCode) error {
 		if err != nil {
 			code = CodeOf(err)
 			r.opts.Metrics.Drop(message.DropLogFull, 1)
+		} else if log {
+			r.opts.Metrics.Logged.Inc()
 		}
 		if done != nil {
 			done(code)

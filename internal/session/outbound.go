@@ -194,6 +194,9 @@ func (s *Session) ReceivePubcomp(id uint16, _ mqtt.ReasonCode) (d Delivery, ok b
 	return s.out.remove(id), true
 }
 
+// Outstanding reports whether a delivery has that packet identifier.
+func (s *Session) Outstanding(id uint16) bool { return s.out.known(id) != nil }
+
 // InFlightBytes returns the size of what is in flight, counted as QueuedBytes is.
 func (s *Session) InFlightBytes() int64 { return s.out.bytes }
 

@@ -38,7 +38,7 @@ type Tree struct {
 // load is a moving average of what a counter rises by in a minute.
 type load struct {
 	name    string
-	counter *metrics.Counter
+	counter interface{ Load() int64 }
 	last    int64
 	average [3]float64 // over 1, 5 and 15 minutes
 }

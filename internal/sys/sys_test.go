@@ -16,7 +16,7 @@ func collect(t *Tree, now time.Time, elapsed time.Duration, s State) map[string]
 func TestTheTreeHasMosquittosTopics(t *testing.T) {
 	start := time.Unix(1000, 0)
 	m := new(metrics.Metrics)
-	m.PublishReceived.Add(7)
+	m.PublishReceived[1].Add(7)
 	got := collect(New(m), start.Add(90*time.Second), 10*time.Second, State{
 		Version: "1.2", Started: start, Connected: 2, Sessions: 5, Subscriptions: 3, Retained: 4, HeapBytes: 99,
 	})
@@ -50,7 +50,7 @@ func TestLoadsApproachASteadyRate(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var got map[string]string
 	for range 6 * 60 {
-		m.PublishReceived.Add(100) // 600 a minute
+		m.PublishReceived[1].Add(100) // 600 a minute
 		now = now.Add(10 * time.Second)
 		got = collect(tree, now, 10*time.Second, State{})
 	}
