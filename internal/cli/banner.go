@@ -47,7 +47,7 @@ func urlOf(ln broker.ListenerInfo, path string) string {
 	case config.TLS:
 		return "mqtts://" + ln.Addr
 	case config.WS, config.WSS:
-		return ln.Type + "://" + ln.Addr + path
+		return ln.Type + "://" + ln.Addr + strings.TrimPrefix(path, config.AnyPath)
 	case config.Unix:
 		return "unix://" + ln.Addr
 	}

@@ -14,6 +14,9 @@ import (
 
 const defaultPath = "/mqtt"
 
+// AnyPath is the path of a WebSocket listener that takes them all.
+const AnyPath = "*"
+
 // complete fills in what a listener may leave out.
 func (l *loader) complete() {
 	for name, ln := range l.cfg.Listeners {
@@ -142,8 +145,8 @@ func (l *loader) checkListener(name string, ln Listener) {
 	case ln.Type != Unix && !l.checkHostPort(key+".bind", ln.Bind):
 		return
 	}
-	if ln.Path != "" && !strings.HasPrefix(ln.Path, "/") {
-		l.failKey(key+".path", "%q does not begin with /", ln.Path)
+	if ln.Path != "" && ln.Path != AnyPath && !strings.HasPrefix(ln.Path, "/") {
+		l.failKey(key+".path", "%q does not begin with /, and is not * for any", ln.Path)
 	}
 	if strings.ContainsAny(ln.MountPoint, "+#\x00") {
 		l.failKey(key+".mount_point", "%q holds a wildcard", ln.MountPoint)

@@ -80,7 +80,7 @@ const (
 type Listener struct {
 	Type                ListenerType `yaml:"type" enum:"tcp,tls,ws,wss,unix" doc:"transport; if left out, the listener's name where that is one of them"`
 	Bind                string       `yaml:"bind" doc:"host:port, or for unix a path"`
-	Path                string       `yaml:"path" doc:"ws, wss: path of the WebSocket; empty: /mqtt"`
+	Path                string       `yaml:"path" doc:"ws, wss: path of the WebSocket, or * for any; empty: /mqtt"`
 	CertFile            string       `yaml:"cert_file" doc:"tls, wss: certificate chain, PEM"`
 	KeyFile             string       `yaml:"key_file" doc:"tls, wss: private key, PEM"`
 	ClientCAFile        string       `yaml:"client_ca_file" doc:"tls, wss: authorities of client certificates, PEM"`

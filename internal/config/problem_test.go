@@ -54,7 +54,7 @@ func TestProblemsOfFiles(t *testing.T) {
 		{"tls without authority", "listeners:\n  tls: {bind: 127.0.0.1:1, cert_file: a, key_file: b, require_client_cert: true}\n", `:2: listeners.tls.require_client_cert: needs client_ca_file`},
 		{"certificate without tls", "listeners:\n  tcp: {bind: 127.0.0.1:1, cert_file: a}\n", `:2: listeners.tcp.cert_file: has no effect with type tcp; use tls or wss`},
 		{"client certificate without tls", "listeners:\n  ws: {bind: 127.0.0.1:1, require_client_cert: true}\n", `:2: listeners.ws.require_client_cert: has no effect with type ws`},
-		{"path", "listeners:\n  ws: {bind: 127.0.0.1:1, path: mqtt}\n", `:2: listeners.ws.path: "mqtt" does not begin with /`},
+		{"path", "listeners:\n  ws: {bind: 127.0.0.1:1, path: mqtt}\n", `:2: listeners.ws.path: "mqtt" does not begin with /, and is not * for any`},
 		{"mount point", "listeners:\n  tcp: {bind: 127.0.0.1:1, mount_point: a/#}\n", `:2: listeners.tcp.mount_point: "a/#" holds a wildcard`},
 		{"packet limit of a listener", "listeners:\n  tcp: {bind: 127.0.0.1:1, max_packet_bytes: 63}\n", `:2: listeners.tcp.max_packet_bytes: is less than 64`},
 		{"same address", "listeners:\n  a: {type: tcp, bind: 127.0.0.1:1}\n  b: {type: tcp, bind: 127.0.0.1:1}\n", `:3: listeners.b.bind: 127.0.0.1:1 is taken by listeners.a.bind`},

@@ -101,8 +101,12 @@ func (a *Accepted) startTLS(config *tls.Config) error {
 }
 
 func (a *Accepted) startWebSocket(o *Options) error {
+	path := o.Path
+	if path == anyPath {
+		path = "" // websocket's word for it
+	}
 	c, err := websocket.Accept(a.Conn, websocket.Options{
-		Path: o.Path, Subprotocols: subprotocols, AllowedOrigins: o.AllowedOrigins,
+		Path: path, Subprotocols: subprotocols, AllowedOrigins: o.AllowedOrigins,
 	})
 	if err != nil {
 		var refused *websocket.HandshakeError

@@ -27,6 +27,7 @@ const (
 // The defaults of Options.
 const (
 	DefaultPath             = "/mqtt"
+	anyPath                 = "*"
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultMaxHandshakes    = 4096
 	DefaultUnixMode         = os.FileMode(0o660)
@@ -38,7 +39,7 @@ type Options struct {
 	Type string // one of the Type constants
 	Bind string // host:port, or the path of a Unix socket
 
-	Path           string   // of WebSocket; "" means DefaultPath
+	Path           string   // of WebSocket; "" means DefaultPath, * any
 	AllowedOrigins []string // of WebSocket: which pages' scripts may connect; none listed: all
 	SameOrigin     bool     // of Handed: scripts of the server's own pages may, and of AllowedOrigins, and no others
 
@@ -113,7 +114,7 @@ func (o *Options) check() error {
 		o.UnixMode = DefaultUnixMode
 	}
 	switch {
-	case o.isWebSocket() && o.Path[0] != '/':
+	case o.isWebSocket() && o.Path != anyPath && o.Path[0] != '/':
 		return fmt.Errorf("path %q does not begin with /", o.Path)
 	case !o.isSecure():
 		return nil

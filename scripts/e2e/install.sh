@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the clients that the end-to-end tests use, unless they are there: mosquitto's and Python's paho from the
+# Installs the clients that the end-to-end tests use, unless they are there: mosquitto with its clients and Python's paho from the
 # system's packages, MQTT.js in the user's cache directory, outside the project.
 set -eu
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/barid-e2e
@@ -27,6 +27,7 @@ paho_version() {
 
 missing=()
 command -v mosquitto_rr >/dev/null || missing+=(mosquitto-clients)
+command -v mosquitto_passwd >/dev/null || missing+=(mosquitto)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 paho_version >/dev/null || missing+=(python3-paho-mqtt)
