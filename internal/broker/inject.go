@@ -8,6 +8,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -19,10 +20,13 @@ type injection struct {
 }
 
 // Wait implements router.Waiter.
-func (i *injection) Wait() func(mqtt.ReasonCode) {
+func (i *injection) Wait() (p router.Pending, waits bool) {
 	i.waiting = true
-	return func(code mqtt.ReasonCode) { i.done <- code }
+	return p, true
 }
+
+// Committed implements router.Waiter.
+func (i *injection) Committed(_ router.Pending, code mqtt.ReasonCode) { i.done <- code }
 
 // Unwait implements router.Waiter.
 func (i *injection) Unwait() { i.waiting = false }

@@ -8,6 +8,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -236,21 +237,21 @@ func ackOf(qos mqtt.QoS) mqtt.Type {
 }
 
 // Wait implements router.Waiter for the PUBLISH that is being handled.
-func (l *link) Wait() func(mqtt.ReasonCode) {
+func (l *link) Wait() (p router.Pending, waits bool) {
 	if l.packetQoS == mqtt.AtMostOnce {
-		return nil
+		return p, false
 	}
-	id, qos := l.packetID, l.packetQoS
-	ticket := l.conn.AckLater(ackOf(qos), id)
-	return func(code mqtt.ReasonCode) { l.committed(qos, id, ticket, code) }
+	ticket := l.conn.AckLater(ackOf(l.packetQoS), l.packetID)
+	return router.Pending{Ticket: uint64(ticket), PacketID: l.packetID, QoS: l.packetQoS}, true
 }
 
 // Unwait implements router.Waiter.
 func (l *link) Unwait() { l.conn.AckCancel() }
 
-// committed acknowledges a message that the engine has, or refused. It runs on the engine's goroutine.
-func (l *link) committed(qos mqtt.QoS, id uint16, ticket conn.Ticket, code mqtt.ReasonCode) {
-	c := l.client
+// Committed implements router.Waiter: it acknowledges a message that the engine has, or refused. It runs on the engine's
+// goroutine.
+func (l *link) Committed(p router.Pending, code mqtt.ReasonCode) {
+	c, qos, id, ticket := l.client, p.QoS, p.PacketID, conn.Ticket(p.Ticket)
 	c.mu.Lock()
 	now, answer := c.link, false
 	// A QoS 1 identifier of an earlier connection may mean another message by now, a QoS 2 identifier may not.

@@ -109,9 +109,10 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 		b.publishDelayed(d)
 		return mqtt.Success, false, nil
 	}
-	var done func(mqtt.ReasonCode)
+	var pending router.Pending
+	var waiting bool
 	if from.waiter != nil {
-		done = from.waiter.Wait()
+		pending, waiting = from.waiter.Wait()
 	}
 	err = b.engine.Submit(0, storage.Unit{Ops: append(from.ops, state.PutDelayed(d))}, func(_ message.Position, err error) {
 		if err == nil {
@@ -126,17 +127,17 @@ func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode
 				return err
 			})
 		}
-		if done != nil {
-			done(router.CodeOf(err))
+		if waiting {
+			from.waiter.Committed(pending, router.CodeOf(err))
 		}
 	})
 	if err != nil {
 		b.delayed.add(-1, -messageBytes(m))
-		if done != nil {
+		if waiting {
 			from.waiter.Unwait()
 		}
 	}
-	return mqtt.Success, done != nil, err
+	return mqtt.Success, waiting, err
 }
 
 // publishDelayed publishes a message when it is due, and forgets in the same commit that it waits.

@@ -85,6 +85,8 @@ type Router struct {
 	begun    atomic.Uint64 // the first block of the log whose dispatch has not begun
 	stopTail func()
 	catchUp  catchUp
+
+	submissions sync.Pool // of *submission that are not used
 }
 
 // New makes a router, which takes part in the log from now on. Close ends it.
@@ -133,15 +135,6 @@ type Publication struct {
 	Refused func(again func() error)
 }
 
-// Waiter is a publisher that has to hear when its message is committed.
-type Waiter interface {
-	// Wait is called when the message is about to be submitted. The function that it returns is called once, after the
-	// commit, by the engine, perhaps before Publish returns.
-	Wait() (done func(mqtt.ReasonCode))
-	// Unwait takes the last Wait back: the message could not be submitted.
-	Unwait()
-}
-
 // Publish routes a message. waits says that the waiter hears the result; otherwise code is it. An error, which is
 // storage.ErrBusy or means that the engine is out of order, says that nothing was done.
 func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, waits bool, err error) {
@@ -173,46 +166,6 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 		r.deliver(b, m, s, log)
 	}
 	return code, waits, nil
-}
-
-// submit commits the message, if it is for the log, its retained copy and the state that goes with it. The waiter hears
-// code if that succeeds.
-func (r *Router) submit(p Publication, log bool, code mqtt.ReasonCode) error {
-	m := p.Message
-	u := storage.Unit{Ops: p.Ops}
-	if log {
-		u.Records = []storage.Record{{Message: m, PacketID: p.PacketID}}
-	}
-	var done func(mqtt.ReasonCode)
-	if p.Waiter != nil {
-		done = p.Waiter.Wait()
-	}
-	err := r.opts.Engine.Submit(0, u, func(pos message.Position, err error) {
-		code := code
-		if err == nil && m.Retain {
-			if err := r.opts.Retained.Set(m, pos); err != nil {
-				code = mqtt.QuotaExceeded
-				r.opts.Metrics.Hit(limitOf(err))
-			}
-		}
-		if err != nil && p.Refused != nil {
-			p.Refused(func() error { return r.submit(p, log, code) })
-			return
-		}
-		if err != nil {
-			code = CodeOf(err)
-			r.opts.Metrics.Drop(message.DropLogFull, 1)
-		} else if log {
-			r.opts.Metrics.Logged.Inc()
-		}
-		if done != nil {
-			done(code)
-		}
-	})
-	if err != nil && done != nil {
-		p.Waiter.Unwait()
-	}
-	return err
 }
 
 // limitOf is the limit that a retained message would have passed.

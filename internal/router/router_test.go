@@ -127,12 +127,14 @@ type waiter struct {
 	undone int
 }
 
-func (w *waiter) Wait() func(mqtt.ReasonCode) {
-	return func(c mqtt.ReasonCode) {
-		w.mu.Lock()
-		w.codes = append(w.codes, c)
-		w.mu.Unlock()
+func (w *waiter) Wait() (Pending, bool) { return Pending{PacketID: 7}, true }
+func (w *waiter) Committed(p Pending, c mqtt.ReasonCode) {
+	if p.PacketID != 7 {
+		c = mqtt.UnspecifiedError
 	}
+	w.mu.Lock()
+	w.codes = append(w.codes, c)
+	w.mu.Unlock()
 }
 func (w *waiter) Unwait() { w.undone++ }
 

@@ -92,7 +92,8 @@ type Engine interface {
 	// Close; done is then not called. Units commit in the order in which they were submitted. done is called exactly
 	// once, in that order, by a goroutine of the engine, after the unit is as durable as the engine makes it, with the position at which it
 	// took effect: the position of its first record, or, without records, the position that the next record will have.
-	// All calls of done for a block come before the block is given to the tails. done must not block.
+	// All calls of done for a block come before the block is given to the tails. done must not block. u.Records, but not what
+	// it holds, is the caller's again then.
 	Submit(lane Lane, u Unit, done func(message.Position, error)) error
 	// Read returns blocks from the one that holds from, in order, as many as fit into maxBytes but at least one if
 	// there is any, and the position to go on from. No blocks and a nil error: from is at the log's end. A position
