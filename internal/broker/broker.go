@@ -60,6 +60,7 @@ type Broker struct {
 	failures      failureWatch
 	methods       map[string]auth.Method
 	flusher       *conn.Flusher
+	collector     collector   // the timers' goroutine's
 	loops         *conn.Loops // set by Start; nil: connections have a goroutine each
 	keepAlive     *conn.KeepAlive
 	memory        *conn.Memory // nil: no limit
@@ -212,7 +213,7 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchStorage()
 	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)
-	limitMemory()
+	b.collector.limitMemory()
 	b.watchFailures(now)
 	b.trim()
 	b.trimSessions(now)

@@ -11,9 +11,15 @@ import (
 // former is long-lived, so that collecting is cheap beside it, and the latter is what can be small: gcPercent of the
 // heap, and memorySlack on top of an eighth of it, with all that the runtime holds and does not use. Without that second
 // bound the runtime is slow to give memory back that a burst has taken.
+//
+// While little is in use and much is allocated, as under a load of messages that go to disk, half of the heap is soon
+// full, and the collector would run all the time: then as much as memorySlack may come on top, and the bound is so much
+// higher, or else the runtime would give memory back and take it again all the time.
 const (
 	gcPercent   = 50
 	memorySlack = 20 << 20
+	littleHeap  = 40 << 20
+	manyCycles  = 8 // collections a second
 )
 
 var tuned atomic.Bool
@@ -27,14 +33,20 @@ func TuneMemory() {
 	tuned.Store(os.Getenv("GOMEMLIMIT") == "")
 }
 
+// collector is what was last seen of the collector, and what it was told.
+type collector struct {
+	cycles  uint64
+	percent int
+}
+
 // limitMemory follows what is in use. It is called every second.
-func limitMemory() {
+func (g *collector) limitMemory() {
 	if !tuned.Load() {
 		return
 	}
 	s := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
 	}
 	metrics.Read(s)
 	of := func(i int) int64 { return int64(s[i].Value.Uint64()) }
@@ -42,7 +54,28 @@ func limitMemory() {
 	// run for as long as they are there.
 	live, besides := of(0), of(1)-of(2)-of(3)-of(4)
 	limit := live + live/8 + memorySlack + max(0, besides)
+	if g.spare(live, s[5].Value.Uint64()) {
+		limit += memorySlack
+	}
 	if old := debug.SetMemoryLimit(-1); limit > old+old/32 || limit < old-old/32 { // setting it stops the world
 		debug.SetMemoryLimit(limit)
 	}
+}
+
+// spare has the collector run less often while little is in use and it runs all the time, and as usual again when it has
+// had nothing to do for a second. It reports whether it does.
+func (g *collector) spare(live int64, cycles uint64) bool {
+	had := cycles - g.cycles
+	g.cycles = cycles
+	percent := gcPercent
+	if live < littleHeap && (had >= manyCycles || had > 0 && g.percent > gcPercent) {
+		percent = int(100 * memorySlack / max(live, 4<<20))
+	}
+	if old := max(g.percent, gcPercent); percent > old+old/4 || percent < old-old/4 { // setting it stops the world
+		g.percent = percent
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(percent)
+		}
+	}
+	return g.percent > gcPercent
 }
