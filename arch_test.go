@@ -26,6 +26,7 @@ pkg/ratelimit                <
 pkg/filewatch                <
 pkg/scram                    <
 pkg/timerwheel               <
+pkg/unpolled                 <
 pkg/websocket                < pkg/ratelimit
 pkg/vfs                      <
 pkg/wal                      < pkg/vfs
@@ -65,7 +66,7 @@ internal/auth/scramauth      < mqtt pkg/scram internal/auth
 
 # Sockets.
 internal/devcerts            <
-internal/listener            < pkg/proxyproto pkg/ratelimit pkg/websocket
+internal/listener            < pkg/proxyproto pkg/ratelimit pkg/unpolled pkg/websocket
 internal/conn                < mqtt internal/message internal/metrics internal/session
 
 # What broken and evil clients do, for the tests of the broker and of the program.

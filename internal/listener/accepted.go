@@ -22,7 +22,7 @@ type Accepted struct {
 	Proxy     *proxyproto.Header   // nil: no PROXY protocol
 	Raw       syscall.Conn         // the kernel's socket below all layers; nil: there is none
 	remote    net.Addr
-	local     net.Addr
+	local     net.Addr // that the proxy gives; nil: the socket's own
 	socket    *socket
 	listener  *Listener
 
@@ -35,7 +35,12 @@ var _ net.Conn = (*Accepted)(nil)
 func (a *Accepted) RemoteAddr() net.Addr { return a.remote }
 
 // LocalAddr returns the address that the client connected to: the one that the proxy gives, if one does.
-func (a *Accepted) LocalAddr() net.Addr { return a.local }
+func (a *Accepted) LocalAddr() net.Addr {
+	if a.local != nil {
+		return a.local
+	}
+	return a.socket.LocalAddr()
+}
 
 // Bare returns the kernel's socket if the connection is nothing but that, so that MQTT bytes can be read from and
 // written to it directly. nil: there are layers between, or there is no socket.

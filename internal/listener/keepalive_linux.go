@@ -5,14 +5,15 @@ import (
 	"syscall"
 )
 
-// configureKeepAlive sets keep-alive on the listening socket: on Linux the accepted ones inherit it, which saves four
-// system calls for each of them.
+// configureKeepAlive sets keep-alive on the listening socket, and that nothing is delayed: on Linux the accepted ones
+// inherit it, which saves five system calls for each of them.
 func configureKeepAlive(lc *net.ListenConfig) {
 	lc.KeepAlive = -1 // not once more for each connection
 	lc.Control = func(_, _ string, c syscall.RawConn) error {
 		var err error
 		controlErr := c.Control(func(fd uintptr) {
 			for _, o := range [][3]int{
+				{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 				{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
 				{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(keepAlive.Idle.Seconds())},
 				{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(keepAlive.Interval.Seconds())},

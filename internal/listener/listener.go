@@ -215,7 +215,7 @@ func (l *Listener) newAccepted(c net.Conn) *Accepted {
 	s, sc := newSocket(c)
 	return &Accepted{
 		Conn: s, Listener: l.o.Name, Transport: l.o.Type, Raw: sc, socket: s, listener: l,
-		remote: c.RemoteAddr(), local: c.LocalAddr(),
+		remote: c.RemoteAddr(),
 	}
 }
 

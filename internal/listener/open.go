@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/barid-mqtt/barid/pkg/unpolled"
 )
 
 // open opens the socket that o names.
@@ -26,7 +28,7 @@ func open(o *Options) (net.Listener, error) {
 	if err != nil {
 		return nil, explain(o, err)
 	}
-	return ln, nil
+	return unpolled.Listener(ln), nil
 }
 
 // keepAlive finds peers that vanished, within about two minutes, where MQTT's own keep alive is off.
@@ -65,7 +67,7 @@ func openUnix(o *Options) (net.Listener, error) {
 			return nil, errors.Join(fmt.Errorf("setting the socket's mode: %w", err), ln.Close())
 		}
 	}
-	return ln, nil
+	return unpolled.Listener(ln), nil
 }
 
 // removeStale removes a socket file on which nobody listens. Anything else that is there stays.
