@@ -124,7 +124,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) own() []Resource {
 	o := &s.opts
 	return []Resource{
-		s.health(), s.login(), s.keys, s.users, s.audit, reference{}, pages{mqtt: o.MQTT},
+		s.health(), s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, pages{mqtt: o.MQTT},
 		&bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
 		&rules{access: o.Broker, kind: builtin.ForClient, plural: "clients", field: "clientid"},
 		&rules{access: o.Broker, kind: builtin.ForUser, plural: "users", field: "username"},
