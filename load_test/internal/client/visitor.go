@@ -15,6 +15,20 @@ type Visits struct {
 	Failures   map[string]int64 // by reason
 	Latency    hist.Hist        // from the beginning of a connection to CONNACK, or of a SUBSCRIBE to SUBACK
 	Stopped    bool
+
+	Batch int   // filters in a SUBSCRIBE; 0: 1
+	Most  int64 // subscriptions to make; 0: no limit
+	asked int64 // of them
+}
+
+// next returns how many filters the next SUBSCRIBE has.
+func (v *Visits) next() int {
+	n := int64(max(v.Batch, 1))
+	if v.Most > 0 {
+		n = min(n, v.Most-v.asked)
+	}
+	v.asked += n
+	return int(n)
 }
 
 // Visitor connects, and then stays, leaves and comes again, or subscribes to one filter after the other.
@@ -57,7 +71,13 @@ func (x *Visitor) Connected(c *loop.Client, _ *mqtt.Connack) {
 
 func (x *Visitor) subscribe() {
 	x.began = x.client.Loop().Time()
-	filters := []mqtt.FilterOptions{{Filter: x.filter(), QoS: mqtt.AtLeastOnce}}
+	var filters []mqtt.FilterOptions
+	for range x.visits.next() {
+		filters = append(filters, mqtt.FilterOptions{Filter: x.filter(), QoS: mqtt.AtLeastOnce})
+	}
+	if len(filters) == 0 {
+		return
+	}
 	if err := x.client.Send(&mqtt.Subscribe{PacketID: 1, Filters: filters}); err != nil {
 		x.fail(err)
 	}
@@ -77,7 +97,7 @@ func (x *Visitor) Packet(c *loop.Client, h mqtt.Header, body []byte) error {
 			return code
 		}
 	}
-	x.visits.Subscribes++
+	x.visits.Subscribes += int64(len(ack.Codes))
 	x.visits.Latency.Record(time.Duration(c.Loop().Time() - x.began))
 	if !x.visits.Stopped {
 		x.subscribe()

@@ -40,7 +40,7 @@ func addLoadFlags(set *flag.FlagSet) *loadFlags {
 	set.IntVar(&v.PayloadBytes, "payload", 0, "bytes of a payload, at least 16")
 	set.IntVar(&v.Window, "window", 0, "closed loop: messages under way of each publisher; 0: as many as the socket takes")
 	set.IntVar(&v.Refill, "refill", 0, "closed loop: send when at least so many messages may be sent, for larger writes")
-	set.IntVar(&v.Messages, "messages", 0, "messages in all, of scenarios that send a number of them")
+	set.IntVar(&v.Messages, "messages", 0, "messages in all, or subscriptions, of scenarios that make a number of them")
 	set.Float64Var(&v.Rate, "rate", 0, "open loop: messages (or connections) a second in all; 0: closed loop")
 	set.DurationVar(&v.Burst, "burst", 0, "open loop: messages are due at multiples of this, several publishers at once; 0: evenly spread")
 	set.BoolVar(&v.OneWrite, "one", false, "a write for each message")

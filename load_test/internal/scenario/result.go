@@ -69,6 +69,7 @@ const (
 	MetricConnCPU   = "broker CPU per thousand connects"
 	MetricSubscribe = "subscribes"
 	MetricPerConn   = "memory per connection"
+	MetricPerSub    = "memory per subscription"
 	MetricDrained   = "drained"
 	MetricReplayed  = "replayed"
 )

@@ -38,6 +38,8 @@ func connections() []Scenario {
 	secureIdle.Transport = "mqtts"
 	web := crowdOf(16, 0)
 	web.Transport = "ws"
+	million := crowdOf(1000, 0)
+	million.Messages = 1_000_000
 	idle := []string{MetricPerConn}
 	connects := []string{MetricConnCPU, MetricConnects}
 	return []Scenario{
@@ -46,7 +48,9 @@ func connections() []Scenario {
 		{Name: "connects-tls", About: "16 clients make TLS 1.3 handshakes, connect and leave", Load: secure, Keys: connects, run: storm},
 		{Name: "connects-ws", About: "16 clients make WebSocket handshakes, connect and leave", Load: web, Keys: connects, run: storm},
 		{Name: "subscribes", About: "100 clients subscribe to one filter with a wildcard after the other", Load: crowdOf(100, 0),
-			Keys: []string{MetricSubscribe, "memory per subscription"}, run: subscribeStorm},
+			Keys: []string{MetricSubscribe, MetricPerSub}, run: subscribeStorm},
+		{Name: "subscriptions", About: "1,000,000 subscriptions of 1,000 clients to a filter with a wildcard each, then idle", Load: million,
+			Keys: []string{MetricPerSub, MetricSubscribe}, Goal: "≤ 150 B", run: subscriptions},
 		{Name: "idle", About: "10,000 idle connections", Load: crowdOf(10_000, 0), Keys: idle, Goal: "≤ 1.5 kB", run: hold},
 		{Name: "idle-tls", About: "2,000 idle TLS connections", Load: secureIdle, Keys: idle, Goal: "≤ 10 kB", run: hold},
 	}

@@ -190,9 +190,50 @@ func subscribeStorm(ctx context.Context, e *Env) (*Result, error) {
 	r.add(MetricSubscribe, "/s", float64(n)/after.at.Sub(before.at).Seconds(), Higher)
 	r.addUse(before, after, float64(n), 1e6)
 	if before.known && after.known {
-		r.add("memory per subscription", "B", float64(after.broker.RSSBytes-before.broker.RSSBytes)/float64(n), Lower)
+		r.add(MetricPerSub, "B", float64(after.broker.RSSBytes-before.broker.RSSBytes)/float64(n), Lower)
 	}
 	r.addLatency(w.latency())
+	w.problems(r)
+	return r, nil
+}
+
+// subscriptionsAtOnce is how many filters a SUBSCRIBE has where many subscriptions are made.
+const subscriptionsAtOnce = 100
+
+// subscriptions has clients subscribe to a number of filters, and measures what those take.
+func subscriptions(ctx context.Context, e *Env) (*Result, error) {
+	w, err := newCrowd(e, true, true)
+	if err != nil {
+		return nil, err
+	}
+	defer w.stop()
+	for i, v := range w.visits {
+		w.loops[i].Do(func(int64) { v.Batch, v.Most = subscriptionsAtOnce, int64(e.Load.Messages/len(w.visits)) })
+	}
+	before, begin := e.sample(), time.Now()
+	for i := range w.visitors {
+		w.start(i, loop.Now())
+	}
+	r := new(Result)
+	made := int64(0)
+	r.Partial = wait(ctx, connectTimeout, func(done time.Duration) bool {
+		_, made, _ = w.account()
+		e.progress("subscribing", done, connectTimeout, float64(made)/done.Seconds())
+		return made >= int64(e.Load.Messages/len(w.visits)*len(w.visits))
+	})
+	full, seconds := e.sample(), time.Since(begin).Seconds()
+	if made == 0 && !r.Partial {
+		w.problems(r)
+		return nil, fmt.Errorf("no subscription was made: %v", r.Problems)
+	}
+	r.Partial = w.watch(ctx, e, "holding", e.Load.Duration) || r.Partial
+	after := e.sample()
+	r.add(MetricSubscribe, "/s", float64(made)/seconds, Higher)
+	r.add("subscriptions", "", float64(made), Neither)
+	r.addUse(before, full, float64(made), 1e6)
+	if before.known && after.known {
+		r.add(MetricPerSub, "B", float64(after.broker.RSSBytes-before.broker.RSSBytes)/float64(made), Lower)
+	}
 	w.problems(r)
 	return r, nil
 }
