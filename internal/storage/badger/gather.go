@@ -6,8 +6,9 @@ import "time"
 //
 // Publishers that wait for an acknowledgement send their next message when they have it. Without a wait, the committer
 // would write a block of those that sent meanwhile while the others, just acknowledged, prepare for the block after:
-// two halves that take turns, and a sync for each. So it expects those it acknowledged to come back, and waits until
-// most of them did. If they do not come in time, they are not of that kind, and it stops waiting for a while.
+// few and then many that take turns, and a sync for each. So it expects those it acknowledged to come back, and waits
+// until half of them did: then one half's messages are written while the other half is told, and sends. If they do not
+// come in time, they are not of that kind, and it stops waiting for a while.
 type gather struct {
 	expected int // units that were in the last block, and in the queue when it was written
 	skip     int // blocks before which not to wait
@@ -32,7 +33,7 @@ func (g *gather) wanted() int {
 		g.skip--
 		return 0
 	}
-	return g.expected * 3 / 4
+	return g.expected / 2
 }
 
 // came notes whether as many units came as were wanted.
