@@ -80,7 +80,8 @@ internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/ti
 api/dashboard                <
 api                          < mqtt api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
 internal/migrate             < + gopkg.in/yaml.v3
-internal/cli                 < mqtt api pkg/scram internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
+internal/cli/ctl             <
+internal/cli                 < mqtt api internal/cli/ctl pkg/scram internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 
 # The load generator, a program of its own that shares the public packages with the broker and nothing else.

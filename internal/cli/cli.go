@@ -44,6 +44,7 @@ func commands() []command {
 		{"backup", "FILE [--config FILE] [--set path.to.key=value]…", "write the data directory to a file (-: standard output), while the broker runs or not", backup},
 		{"restore", "FILE [--config FILE] [--set path.to.key=value]…", "make a data directory, missing or empty before, from a backup (-: standard input)", restore},
 		{"import", "mosquitto FILE [--check] [--out DIR], or retained URL [--to URL]", "turn the configuration of another broker into Barid's, or copy its retained messages", importOther},
+		{"ctl", "[flags] COMMAND", "administer a running broker: clients, topics, bans, users, rules, listeners, keys and more", administer},
 		{"certs", "[DIR] [--host NAME]… [--client NAME]", "make an authority, a server's and a client's certificate for development", makeCerts},
 		{"version", "", "print the version", printVersion},
 		{"help", "[COMMAND]", "explain a command", help},

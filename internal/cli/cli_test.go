@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -118,9 +119,24 @@ func TestServeStopsWithItsContext(t *testing.T) {
 }
 
 // notifying tells of each write.
-type notifying struct{ wrote chan struct{} }
+type notifying struct {
+	wrote chan struct{}
+
+	mu  sync.Mutex // guards all
+	all bytes.Buffer
+}
 
 func (n *notifying) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	n.all.Write(p)
+	n.mu.Unlock()
 	n.wrote <- struct{}{}
 	return len(p), nil
+}
+
+// text is what was written.
+func (n *notifying) text() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.all.String()
 }

@@ -1,0 +1,251 @@
+package ctl
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fake is a broker's API that answers as it is told, and remembers what it was asked.
+type fake struct {
+	answers map[string]string // "METHOD path?query" → "status body"; the query may be left out
+	asked   []string
+	auth    string
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	line := r.Method + " " + r.URL.EscapedPath()
+	full := line
+	if r.URL.RawQuery != "" {
+		full += "?" + r.URL.RawQuery
+	}
+	asked := full
+	if len(body) > 0 {
+		asked += " " + string(body)
+	}
+	f.asked, f.auth = append(f.asked, asked), r.Header.Get("Authorization")
+	answer, ok := f.answers[full]
+	if !ok {
+		answer, ok = f.answers[line]
+	}
+	if !ok {
+		answer = `404 {"code":"NOT_FOUND","message":"there is no ` + r.URL.Path + `"}`
+	}
+	var status int
+	_, _ = fmt.Sscanf(answer, "%d", &status)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, strings.TrimSpace(answer[3:]))
+}
+
+// ctl runs a command line against a fake that listens on a socket.
+func ctl(t *testing.T, f *fake, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: ln, Config: &http.Server{Handler: f}}
+	server.Start()
+	defer server.Close()
+	return ctlAt(path, stdin, args...)
+}
+
+func ctlAt(socket, stdin string, args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = Run(Env{
+		Ctx: context.Background(), Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs,
+		Socket:   func(string, []string) (string, error) { return socket, nil },
+		Password: func(string) (string, error) { return strings.TrimSuffix(stdin, "\n"), nil },
+	}, args)
+	return status, out.String(), errs.String()
+}
+
+const client = `{"clientid":"a\u001b[31m","username":null,"connected":true,"ip_address":"10.0.0.1","proto_ver":4,"subscriptions_cnt":2,"inflight_cnt":0,
+	"mqueue_len":0,"expiry_interval":4294967295,"created_at":"2030-01-01T00:00:00.000Z","behind":false}`
+
+// Each command makes its request, with what was given in its place, and shows the answer.
+func TestCommands(t *testing.T) {
+	page := func(rows string) string {
+		return `200 {"data":[` + rows + `],"meta":{"page":1,"limit":100,"count":2,"hasnext":false}}`
+	}
+	for _, c := range []struct {
+		args, stdin string
+		request     string // the last one
+		answer      string
+		status      int
+		stdout      string // part of what is printed
+	}{
+		{"clients list --like dev --away --limit 5", "", "GET /api/v5/clients?conn_state=disconnected&like_clientid=dev&limit=5", page(client), 0, `a\x1b[31m`},
+		{"clients list --json", "", "GET /api/v5/clients", page(client), 0, `"hasnext": false`},
+		{"clients show a/b", "", "GET /api/v5/clients/a%2Fb", "200 " + client, 0, "expiry     never\n"},
+		{"clients show ..", "", "GET /api/v5/clients/%2E%2E", "200 " + client, 0, "version    3.1.1\n"},
+		{"clients kick a", "", "DELETE /api/v5/clients/a", "204", 0, "a: its session is over\n"},
+		{"subscriptions --match t/1 --qos 1", "", "GET /api/v5/subscriptions?match_topic=t%2F1&qos=1", page(`{"clientid":"c","topic":"t/+","qos":1,"durable":true}`), 0, "c         t/+"},
+		{"topics", "", "GET /api/v5/topics", page(`{"topic":"t/#"}`), 0, "FILTER\nt/#\n"},
+		{"retained list r/#", "", "GET /api/v5/mqtt/retainer/messages?topic=r%2F%23", page(`{"topic":"r/1","payload_size":3}`), 0, "r/1"},
+		{"retained get r/1", "", "GET /api/v5/mqtt/retainer/message/r%2F1", `200 {"payload":"AP8="}`, 0, "\x00\xff"},
+		{"retained delete r/1", "", "DELETE /api/v5/mqtt/retainer/message/r%2F1", "204", 0, "r/1: nothing is retained there now\n"},
+		{"retained clear --yes", "", "DELETE /api/v5/mqtt/retainer/messages", "204", 0, "nothing is retained now\n"},
+		{"publish t -m hi --qos 1 --retain --user a=b", "", `POST /api/v5/publish {"payload":"aGk=","payload_encoding":"base64","properties":{"user_properties":{"a":"b"}},"qos":1,"retain":true,"topic":"t"}`,
+			`200 {"id":"1"}`, 0, "published\n"},
+		{"publish t -f -", "x", `POST /api/v5/publish {"payload":"eA==","payload_encoding":"base64","topic":"t"}`, `202 {"id":"1","reason_code":16,"message":"no_matching_subscribers"}`, 0, "nobody subscribes"},
+		{"bans --as clientid", "", "GET /api/v5/banned?as=clientid", page(`{"as":"clientid","who":"c","until":"infinity"}`), 0, "infinity"},
+		{"ban clientid c --reason x", "", `POST /api/v5/banned {"as":"clientid","reason":"x","who":"c"}`, `200 {"as":"clientid","who":"c"}`, 0, "who  c\n"},
+		{"unban peerhost_net 10.0.0.0/8", "", "DELETE /api/v5/banned/peerhost_net/10.0.0.0%2F8", "204", 0, "10.0.0.0/8 is not banned\n"},
+		{"users add u --superuser --role a --role b", "secret\n", "POST /api/v5" + usersPath + ` {"is_superuser":true,"password":"secret","roles":["a","b"],"user_id":"u"}`,
+			`201 {"user_id":"u","is_superuser":true,"roles":["a","b"]}`, 0, "roles      a, b\n"},
+		{"users passwd u", "s\n", "PUT /api/v5" + usersPath + `/u {"password":"s"}`, `200 {"user_id":"u"}`, 0, "user  u\n"},
+		{"users change u --superuser=false", "", "PUT /api/v5" + usersPath + `/u {"is_superuser":false}`, `200 {"user_id":"u"}`, 0, "user  u\n"},
+		{"users list --like u", "", "GET /api/v5" + usersPath + "?like_user_id=u", page(`{"user_id":"u","roles":[]}`), 0, "u"},
+		{"users delete u", "", "DELETE /api/v5" + usersPath + "/u", "204", 0, "u is no user\n"},
+		{"rules list users --like a", "", "GET /api/v5" + rulesPath + "/users?like_username=a", page(`{"username":"a","rules":[1,2]}`), 0, "a     2\n"},
+		{"rules show all", "", "GET /api/v5" + rulesPath + "/all", `200 {"rules":[{"permission":"deny","action":"all","topic":"#"}]}`, 0, "deny"},
+		{"rules set clients c/1", `[{"permission":"allow"}]`, "PUT /api/v5" + rulesPath + `/clients/c%2F1 {"rules":[{"permission":"allow"}]}`, "204", 0, "in effect"},
+		{"rules set all", `[]`, "POST /api/v5" + rulesPath + `/all {"rules":[]}`, "204", 0, "in effect"},
+		{"rules delete roles r", "", "DELETE /api/v5" + rulesPath + "/roles/r", "204", 0, "no such rules"},
+		{"groups --name g", "", "GET /api/v5/groups?name=g", page(`{"name":"g","filter":"f","lag":7,"members":[{"clientid":"w","inflight":2,"connected":false}]}`), 0, "w (2) away"},
+		{"listeners list", "", "GET /api/v5/listeners", `200 [{"id":"tcp:a","bind":"x:1","status":{"running":true,"max_connections":"infinity"}}]`, 0, "tcp:a     x:1      yes"},
+		{"listeners stop tcp:a", "", "POST /api/v5/listeners/tcp:a/stop", "200", 0, "tcp:a is closed\n"},
+		{"streams put s --filter a --filter b --keep-seconds 5", "", `PUT /api/v5/streams/s {"filters":["a","b"],"keep_seconds":5}`, `200 {"name":"s"}`, 0, "stream  s\n"},
+		{"keys create k --role client --publish a/#", "", `POST /api/v5/api_key {"name":"k","role":"client","topics":{"publish":["a/#"]}}`, `200 {"api_key":"K","api_secret":"S"}`, 0, "K:S\n"},
+		{"keys disable k", "", `PUT /api/v5/api_key/k {"enable":false}`, `200 {"name":"k","enable":false}`, 0, "enabled  no\n"},
+		{"explain c t --qos 2", "", "GET /api/v5/explain?clientid=c&qos=2&topic=t", `200 {"verdict":"It would not.","steps":[{"step":"session","ok":false}]}`, 0, "It would not.\n\nSTEP"},
+		{"audit", "", "GET /api/v5/audit", page(`{"source":"admin","http_method":"POST"}`), 0, "admin"},
+		{"clients show nobody", "", "GET /api/v5/clients/nobody", `404 {"code":"CLIENTID_NOT_FOUND","message":"there is no client \"nobody\""}`, 4, ""},
+		{"ban ip x", "", `POST /api/v5/banned {"as":"ip","who":"x"}`, `400 {"code":"BAD_REQUEST","message":"as: …"}`, 1, ""},
+		{"listeners stop tcp:a", "", "POST /api/v5/listeners/tcp:a/stop", "502 <html>", 1, ""},
+	} {
+		request, _, _ := strings.Cut(c.request, " {")
+		f := &fake{answers: map[string]string{request: c.answer}}
+		status, stdout, stderr := ctl(t, f, c.stdin, strings.Fields(c.args)...)
+		if len(f.asked) == 0 || f.asked[len(f.asked)-1] != c.request {
+			t.Errorf("%s: asked %q, not %q", c.args, f.asked, c.request)
+		}
+		if status != c.status || !strings.Contains(stdout, c.stdout) || (stderr == "") != (status == 0) || strings.Count(stderr, "\n") > 1 {
+			t.Errorf("%s: status %d, printed\n%s\nand %q", c.args, status, stdout, stderr)
+		}
+	}
+}
+
+// With --json, every command prints JSON or nothing.
+func TestJSONIsForScripts(t *testing.T) {
+	f := &fake{answers: map[string]string{"GET /readyz": "200 ok", "GET /api/v5/listeners": "200 []"}}
+	for _, l := range counted {
+		f.answers["GET /api/v5"+l.path] = `200 {"data":[],"meta":{"count":3}}`
+	}
+	status, stdout, stderr := ctl(t, f, "", "--json", "status")
+	var v map[string]any
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil || status != 0 || stderr != "" || v["state"] != "ready" || v["sessions"] != 3.0 {
+		t.Errorf("status %d, printed %q and %q: %v", status, stdout, stderr, err)
+	}
+	f = &fake{answers: map[string]string{"DELETE /api/v5/clients/a": "204", "DELETE /api/v5/api_key/a": "204"}}
+	for _, args := range []string{"clients kick a --json", "--json keys delete a"} {
+		if status, stdout, stderr := ctl(t, f, "", strings.Fields(args)...); status != 0 || stdout != "" || stderr != "" {
+			t.Errorf("%s: status %d, printed %q and %q", args, status, stdout, stderr)
+		}
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                             "Administer",
+		"clents":                       `no command "clents"`,
+		"client":                       "did you mean clients?",
+		"clients":                      "clients what? clients list, clients show",
+		"clients show":                 "CLIENTID is missing",
+		"clients show a b":             `unexpected argument "b"`,
+		"clients list --colour":        "not defined: -colour",
+		"clients list --limit x":       "a whole number",
+		"publish t -m a -f b":          "exclude",
+		"publish t --user x":           "NAME=VALUE",
+		"ban clientid c --for x":       "--for",
+		"retained clear":               "--yes",
+		"rules show cats x":            "clients, users, roles",
+		"rules show users":             "NAME is missing",
+		"rules show all x":             "no NAME",
+		"--url localhost status":       "--url",
+		"--url http://x status":        "API key",
+		"--key a:b status":             "--url",
+		"keys create k --for tomorrow": "--for",
+	} {
+		f := &fake{}
+		status, stdout, stderr := ctl(t, f, "", strings.Fields(args)...)
+		if status != ExitUsage || stdout != "" || !strings.Contains(stderr, want) || len(f.asked) > 0 {
+			t.Errorf("%q: status %d, printed %q and %q, asked %q", args, status, stdout, stderr, f.asked)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"--help", "help", "clients --help"} {
+		if status, stdout, _ := ctlAt("", "", strings.Fields(args)...); status != 0 || !strings.Contains(stdout, "listeners restart") {
+			t.Errorf("%s: status %d, printed %s", args, status, stdout)
+		}
+	}
+	for i := range commands {
+		words := strings.Fields(commands[i].words)
+		for _, args := range [][]string{append(slices.Clone(words), "--help"), append([]string{"help"}, words...)} {
+			if status, stdout, stderr := ctlAt("", "", args...); status != 0 || !strings.HasPrefix(stdout, "Usage: barid ctl "+commands[i].words) {
+				t.Errorf("%v: status %d, printed %s and %s", args, status, stdout, stderr)
+			}
+		}
+	}
+}
+
+func TestWhereNoBrokerAnswers(t *testing.T) {
+	dir := t.TempDir()
+	status, _, stderr := ctlAt(filepath.Join(dir, "none"), "", "status")
+	if status != ExitUnreachable || !strings.Contains(stderr, "start it") {
+		t.Errorf("without a socket: status %d, printed %s", status, stderr)
+	}
+	left := filepath.Join(dir, "left")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := ctlAt(left, "", "status"); status != ExitUnreachable || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("with one that nobody listens on: status %d, printed %s", status, stderr)
+	}
+}
+
+func TestABrokerElsewhere(t *testing.T) {
+	f := &fake{answers: map[string]string{"GET /api/v5/topics": `200 {"data":[],"meta":{"count":500,"hasnext":true}}`, "GET /api/v5/audit": `307 {}`,
+		"GET /api/v5/groups": `401 {"code":"BAD_API_KEY_OR_SECRET","message":"wrong"}`}}
+	server := httptest.NewTLSServer(f)
+	defer server.Close()
+	dir := t.TempDir()
+	key, ca := filepath.Join(dir, "key"), filepath.Join(dir, "ca")
+	if err := os.WriteFile(key, []byte("K:S\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--url", server.URL + "/api/v5/", "--key-file", key, "--cafile", ca}
+	status, _, stderr := ctlAt("", "", append(args, "topics")...)
+	if status != 0 || f.auth != "Basic SzpT" || !strings.Contains(stderr, "0 of 500") {
+		t.Errorf("status %d, authorization %q, printed %s", status, f.auth, stderr)
+	}
+	if status, _, stderr := ctlAt("", "", append(args, "groups")...); status != ExitFailed || !strings.Contains(stderr, "keys create") {
+		t.Errorf("with a wrong key: status %d, printed %s", status, stderr)
+	}
+	if status, _, _ := ctlAt("", "", append(args, "audit")...); status != ExitFailed {
+		t.Errorf("a redirect: status %d", status)
+	}
+	if status, _, stderr := ctlAt("", "", append(args[:4:4], "topics")...); status != ExitUnreachable || !strings.Contains(stderr, "certificate") {
+		t.Errorf("without its authority: status %d, printed %s", status, stderr)
+	}
+}
