@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth/builtin"
+	"github.com/barid-mqtt/barid/internal/metrics"
 )
 
 // Base is where the resources are.
@@ -52,6 +53,8 @@ type Options struct {
 	MQTT         http.Handler        // serves MQTT over WebSocket at /mqtt; nil: that is not there
 	Room         func(net.Conn) bool // whether there is a descriptor for a connection; nil: always
 	Crowded      func()              // called when a connection is closed for want of room; may be nil
+	Metrics      http.Handler        // for Prometheus; nil: there is nothing to show
+	OpenMetrics  bool                // without credentials
 	Resources    []Resource
 }
 
@@ -85,9 +88,13 @@ type Server struct {
 	keys   *keys
 	users  *users
 	audit  *audit
+	scrape scrape
 	routes []Route
-	root   http.Handler
+	inner  http.Handler // all routes
+	root   http.Handler // and the guard before them
 	cross  *http.CrossOriginProtection
+
+	requests []*metrics.Requests // static
 
 	mu        sync.Mutex // guards servers and listeners
 	servers   []*http.Server
@@ -113,10 +120,12 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.scrape = scrape{handler: o.Metrics, anonymous: o.OpenMetrics}
 	for _, r := range slices.Concat(s.own(), o.Resources) {
 		s.routes = append(s.routes, r.Routes()...)
 	}
-	s.root = s.guard(s.mux())
+	s.inner = s.mux()
+	s.root = s.guard(s.inner)
 	return s, nil
 }
 
@@ -124,7 +133,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) own() []Resource {
 	o := &s.opts
 	return []Resource{
-		s.health(), s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, pages{mqtt: o.MQTT},
+		s.health(), s.scrape, s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, pages{mqtt: o.MQTT},
 		&bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
 		&rules{access: o.Broker, kind: builtin.ForClient, plural: "clients", field: "clientid"},
 		&rules{access: o.Broker, kind: builtin.ForUser, plural: "users", field: "username"},

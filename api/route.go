@@ -91,7 +91,7 @@ func (s *Server) enter(route Route) http.Handler {
 		limit = maxBodyBytes
 	}
 	changes := !route.Quiet && route.Method != http.MethodGet && route.Method != http.MethodHead
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.measured(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		who, err := s.admit(route, r)
 		if err == nil {
@@ -108,7 +108,7 @@ func (s *Server) enter(route Route) http.Handler {
 		if changes && who.Name != "" {
 			s.audit.note(who, r, err)
 		}
-	})
+	}))
 }
 
 // admit says who the request is from, if the route is open to that.

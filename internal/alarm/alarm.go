@@ -106,6 +106,14 @@ func (r *Registry) Active() []Alarm {
 	return slices.SortedFunc(maps.Values(r.active), func(a, b Alarm) int { return strings.Compare(a.Name, b.Name) })
 }
 
+// Holds reports whether an alarm holds.
+func (r *Registry) Holds(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.active[name]
+	return ok
+}
+
 // ActiveCount returns how many alarms hold.
 func (r *Registry) ActiveCount() int {
 	r.mu.Lock()

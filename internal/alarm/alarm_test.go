@@ -20,6 +20,9 @@ func TestAnAlarmHoldsFromActivationToClearing(t *testing.T) {
 			t.Error("an active alarm is new again")
 		}
 		a := r.Active()
+		if !r.Holds("disk_full") || r.Holds("disk") {
+			t.Error("the registry does not know what holds")
+		}
 		if len(a) != 1 || r.ActiveCount() != 1 || a[0].Message != "5 bytes are free" || a[0].Details["free"] != 5 || !a[0].ActivatedAt.Equal(begun) || !a[0].Active() {
 			t.Fatalf("active: %+v", a)
 		}

@@ -109,7 +109,10 @@ func (b *Broker) countConnect(clientID string, now time.Time) {
 }
 
 // Failed authentications in a minute from which on they are an alarm.
-const failureAlarm = 100
+const (
+	failureAlarm  = 100
+	failuresAlarm = "authentication_failures"
+)
 
 // failureWatch is what is known of failed authentications.
 type failureWatch struct {
@@ -129,7 +132,7 @@ func (b *Broker) watchFailures(now time.Time) {
 	if b.restored.Load() {
 		b.work(b.sweepBans)
 	}
-	b.alarms.Set("authentication_failures", n >= failureAlarm,
+	b.alarms.Set(failuresAlarm, n >= failureAlarm,
 		fmt.Sprintf("%d clients failed to authenticate within a minute: look at the log for their addresses, and ban them or mend their passwords", n),
 		map[string]any{"failures": n})
 }

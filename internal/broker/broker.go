@@ -101,10 +101,12 @@ type Broker struct {
 	subscriptions atomic.Int64
 	delayed       delayed
 	watch         watch
-	sys           sysTopics // owned by the timers' goroutine
-	fullFor       int       // seconds for which the memory has been full; owned by the timers' goroutine
-	jumpedAt      time.Time // the machine's clock, last; likewise once that runs
-	trimmed       time.Time // the sessions, last; likewise
+	releasing     atomic.Int64 // when a commit was told of last; see released
+	sys           sysTopics    // owned by the timers' goroutine
+	fullFor       int          // seconds for which the memory has been full; owned by the timers' goroutine
+	jumpedAt      time.Time    // the machine's clock, last; likewise once that runs
+	trimmed       time.Time    // the sessions, last; likewise
+	lagLooked     time.Time    // for what waits, last; likewise
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn.Conn]net.Conn
@@ -222,6 +224,7 @@ func (b *Broker) everySecond(now time.Time) {
 	}
 	b.relieve()
 	b.watchDescriptors(now)
+	b.watchLag(now)
 	b.watchLoad(now)
 	b.publishSys(now)
 }

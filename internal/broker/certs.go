@@ -18,6 +18,9 @@ const expiryWarning = 30 * 24 * time.Hour
 // certificateAlarm begins the name of the alarm about the certificates of a listener.
 const certificateAlarm = "certificate_expires_"
 
+// tlsFilesAlarm begins the name of the alarm about TLS files of a listener that cannot be used.
+const tlsFilesAlarm = "tls_files_unusable_"
+
 func moreCerts(ln config.Listener) []listener.CertFiles {
 	files := make([]listener.CertFiles, len(ln.SNICertFiles))
 	for i := range files {
@@ -105,7 +108,7 @@ func (b *Broker) watchCertFiles(s *listenerState) {
 				return
 			}
 			err := l.Reload()
-			b.alarms.Set("tls_files_unusable_"+s.name, err != nil,
+			b.alarms.Set(tlsFilesAlarm+s.name, err != nil,
 				fmt.Sprintf("what was read before stays in effect until this is mended: %v", err), map[string]any{"listener": s.name, "file": file})
 			if err == nil {
 				b.log.Info("file changed and was read again", "listener", s.name, "file", file)

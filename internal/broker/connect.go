@@ -28,12 +28,13 @@ type connecting struct {
 	exchange auth.Exchange
 	link     *link
 	assigned bool
+	begun    time.Time
 	leave    func() // the gate of the client id; nil: not inside
 }
 
 // Connect implements conn.Handler.
 func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
-	k.packet = p
+	k.packet, k.begun = p, time.Now()
 	if !k.broker.rates.admitConnect(time.Now()) {
 		k.broker.metrics.Hit(metrics.LimitConnectRate)
 		c.Refuse(mqtt.ConnectionRateExceeded, "too many clients connect at once")
@@ -363,6 +364,7 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 		return
 	}
 	b.metrics.Connects.Inc()
+	b.metrics.Connect.Observe(time.Since(k.begun))
 	b.countConnect(c.id, time.Now())
 	if _, banned := b.store.bans.Find(c.id, l.identity.Username, k.request.RemoteAddr); banned { // while it connected
 		k.conn.Close(mqtt.AdministrativeAction, "banned")

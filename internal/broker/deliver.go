@@ -199,6 +199,7 @@ func (c *client) Read(b *conn.Batch, blk storage.Block) bool {
 		if !c.take(b, router.Record{Position: pos, Message: rec.Message}, subs) {
 			return false
 		}
+		c.broker.metrics.CatchUp.Observe(b.Now.Sub(rec.Message.PublishedAt))
 		c.lag.take(messageBytes(rec.Message))
 		if c.full.Load() {
 			c.judge()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/storage/badger"
 	"github.com/barid-mqtt/barid/internal/storage/memory"
 )
@@ -16,12 +17,13 @@ func (b *Broker) openEngine() (err error) {
 	rejects := cfg.Storage.MaxBytes > 0
 	if cfg.Durability == config.DurabilityMemory {
 		b.engine = memory.New(memory.Options{
-			LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes,
+			LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes, Watch: b.watchCommits(),
 		})
 		return nil
 	}
 	o := badger.Options{
 		Dir: cfg.DataDir, LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes, Logger: b.log,
+		Watch: b.watchCommits(),
 	}
 	if cfg.Durability == config.DurabilityOS {
 		o.Sync = badger.SyncKernel
@@ -31,6 +33,30 @@ func (b *Broker) openEngine() (err error) {
 	}
 	b.keeps, b.ownsDir = true, true
 	return nil
+}
+
+// watchCommits counts how long commits take, and notes when one is told of, so that not every message asks for the time.
+func (b *Broker) watchCommits() storage.Watch {
+	return storage.Watch{
+		Committed: func(c storage.Commit) {
+			m := b.metrics
+			m.Gather.Observe(c.Gather)
+			m.Write.Observe(c.Write)
+			m.Sync.Observe(c.Sync)
+			m.Commit.Observe(c.Gather + c.Write + c.Sync)
+			m.CommittedUnits.Add(int64(c.Units))
+			m.LogWritten.Add(c.Bytes)
+		},
+		Releasing: func() { b.releasing.Store(int64(time.Since(b.started))) },
+	}
+}
+
+// released is when the engine began to tell of the commit that it tells of now, since the broker's start.
+func (b *Broker) released() time.Duration {
+	if at := b.releasing.Load(); at != 0 {
+		return time.Duration(at)
+	}
+	return time.Since(b.started) // an engine that is not ours
 }
 
 // logEnd is the place of the next record of the log.

@@ -41,11 +41,12 @@ type link struct {
 	topic     string        // of the last PUBLISH
 	packetID  uint16        // of the PUBLISH that is being handled
 	packetQoS mqtt.QoS
-	rates     []*rate  // that what the client publishes counts for; none: no limit
-	paid      bool     // the PUBLISH that is being handled, and is to be retried, has been counted
-	receipts  receipts // guarded by client.mu
-	expiry    timer    // of identity; guarded by client.mu
-	ended     func()   // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
+	read      time.Duration // when it was read, since the broker's start
+	rates     []*rate       // that what the client publishes counts for; none: no limit
+	paid      bool          // the PUBLISH that is being handled, and is to be retried, has been counted
+	receipts  receipts      // guarded by client.mu
+	expiry    timer         // of identity; guarded by client.mu
+	ended     func()        // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
 }
 
 // busyRetry is how long to wait before the engine, which was busy, is asked again.
@@ -88,7 +89,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 	if code.Failed() {
 		return conn.Done, l.refuse(b, p, code)
 	}
-	l.packetID, l.packetQoS = p.PacketID, p.QoS
+	l.packetID, l.packetQoS, l.read = p.PacketID, p.QoS, b.Now.Sub(c.broker.started)
 	m := l.message(b.Now, topic, p)
 	defer m.Release()
 	code, waits, err := c.broker.publish(b, m, publisher{
@@ -242,7 +243,7 @@ func (l *link) Wait() (p router.Pending, waits bool) {
 		return p, false
 	}
 	ticket := l.conn.AckLater(ackOf(l.packetQoS), l.packetID)
-	return router.Pending{Ticket: uint64(ticket), PacketID: l.packetID, QoS: l.packetQoS}, true
+	return router.Pending{Ticket: uint64(ticket), PacketID: l.packetID, QoS: l.packetQoS, Read: l.read}, true
 }
 
 // Unwait implements router.Waiter.
@@ -252,6 +253,7 @@ func (l *link) Unwait() { l.conn.AckCancel() }
 // goroutine.
 func (l *link) Committed(p router.Pending, code mqtt.ReasonCode) {
 	c, qos, id, ticket := l.client, p.QoS, p.PacketID, conn.Ticket(p.Ticket)
+	c.broker.metrics.Acknowledge.Observe(c.broker.released() - p.Read)
 	c.mu.Lock()
 	now, answer := c.link, false
 	// A QoS 1 identifier of an earlier connection may mean another message by now, a QoS 2 identifier may not.

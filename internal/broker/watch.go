@@ -29,6 +29,8 @@ type watch struct {
 	levels counters.Levels
 	ticks  []tick // one a second, the oldest first
 	sample tick   // when the history got its last sample
+	// commits are those until the last sample; owned by the timers' goroutine.
+	commits counters.Distribution
 }
 
 func newWatch(now time.Time) watch {
@@ -109,9 +111,15 @@ func (b *Broker) watchLoad(now time.Time) {
 		w.sample = tick{now, counts}
 	}
 	w.mu.Unlock()
-	if due && b.restored.Load() {
-		b.watch.history.Add(monitor.Sample{Time: now.Truncate(monitor.Interval).UTC(), Counts: counts.Since(last.counts), States: b.states()})
+	if !due || !b.restored.Load() {
+		return
 	}
+	s := monitor.Sample{Time: now.Truncate(monitor.Interval).UTC(), Counts: counts.Since(last.counts), States: b.states()}
+	all := b.metrics.Commit.Load()
+	commits := all.Since(w.commits)
+	w.commits = all
+	s.Commits, s.CommitTime, s.CommitSlow = commits.Count(), commits.Sum, commits.Quantile(0.99)
+	w.history.Add(s)
 }
 
 // states are how things are.

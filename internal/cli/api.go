@@ -20,6 +20,8 @@ import (
 	"github.com/barid-mqtt/barid/internal/auth/password"
 	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/prom"
 )
 
 // adminPasswordFile is where a password that was made up is kept, in the data directory.
@@ -30,6 +32,8 @@ type httpAPI struct {
 	server *api.Server
 	url    string
 	note   string // of the password, if there is something to say
+
+	metricsURL string // at a port of their own
 }
 
 // newAPI makes the API of a broker that is not started, without opening it: that comes last.
@@ -51,11 +55,13 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 	if err != nil {
 		return nil, err
 	}
+	shown := prom.Handler(prom.Options{Broker: b, Version: Version(), Log: log, Requests: func() []*metrics.Requests { return a.server.Requests() }})
 	a.server, err = api.New(api.Options{
 		TLS: secure, Room: b.HasDescriptorFor, Crowded: b.CountCrowdedAPI,
 		Log: log, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
 		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
 		Version: Version(), Node: node, Ready: b.Ready, MQTT: b.WebSocket(),
+		Metrics: shown, OpenMetrics: cfg.Metrics.AllowAnonymous,
 	})
 	if err != nil {
 		return nil, err
@@ -66,19 +72,30 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 
 // open begins to serve.
 func (a *httpAPI) open(cfg *config.Config) error {
-	if cfg.API.Bind == "" {
-		return nil
+	if cfg.API.Bind != "" {
+		ln, err := net.Listen("tcp", cfg.API.Bind)
+		if err != nil {
+			return fmt.Errorf("api.bind: %w (another address, or \"\" for none, goes there)", err)
+		}
+		a.url = httpURL(cfg, ln)
+		a.server.Serve(ln)
 	}
-	ln, err := net.Listen("tcp", cfg.API.Bind)
-	if err != nil {
-		return fmt.Errorf("api.bind: %w (another address, or \"\" for none, goes there)", err)
+	if bind := cfg.Metrics.Bind; bind != "" && bind != cfg.API.Bind {
+		ln, err := net.Listen("tcp", bind)
+		if err != nil {
+			return fmt.Errorf("metrics.bind: %w (another address, or \"\" for only the API's, goes there)", err)
+		}
+		a.metricsURL = httpURL(cfg, ln) + "/metrics"
+		a.server.ServeMetrics(ln)
 	}
-	a.url = "http://" + ln.Addr().String()
-	if cfg.API.CertFile != "" {
-		a.url = "https://" + ln.Addr().String()
-	}
-	a.server.Serve(ln)
 	return nil
+}
+
+func httpURL(cfg *config.Config, ln net.Listener) string {
+	if cfg.API.CertFile != "" {
+		return "https://" + ln.Addr().String()
+	}
+	return "http://" + ln.Addr().String()
 }
 
 // apiTLS is nil where the API is without TLS.

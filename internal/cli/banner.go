@@ -25,6 +25,9 @@ func printBanner(w io.Writer, cfg *config.Config, open []broker.ListenerInfo, a 
 		}
 		fmt.Fprintln(w)
 	}
+	if a.metricsURL != "" {
+		fmt.Fprintf(w, "  %-11s %s\n", "metrics", a.metricsURL)
+	}
 	if cfg.Durability != config.DurabilityMemory {
 		fmt.Fprintf(w, "  %-11s %s\n", "data", cfg.DataDir)
 	}

@@ -75,8 +75,7 @@ func TestCheckConfig(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	status = Main(t.Context(), []string{"check-config", "--set", "metrics.bind=127.0.0.1:1", "--set", "api.admin.password=hunter2"}, nil, &out, &errs, []string{"BARID_DATADIR=x"})
-	want := "warning: BARID_DATADIR: no key has this name; did you mean data_dir?\n" +
-		"warning: metrics: has no effect in this version\n"
+	want := "warning: BARID_DATADIR: no key has this name; did you mean data_dir?\n"
 	if status != 0 || errs.String() != want || strings.Contains(out.String(), "hunter2") {
 		t.Errorf("with warnings: status %d, printed %q, want %q; and %q", status, errs.String(), want, out.String())
 	}

@@ -36,9 +36,6 @@ func checkConfig(e *env, c *command, args []string) int {
 		fmt.Fprintln(e.stderr, err)
 		return exitFailed
 	}
-	for _, key := range cfg.NotYet() {
-		fmt.Fprintf(e.stderr, "warning: %s: has no effect in this version\n", key)
-	}
 	_, tlsErr := apiTLS(cfg)
 	if err := errors.Join(broker.Check(cfg), tlsErr); err != nil {
 		fmt.Fprintln(e.stderr, err)

@@ -44,9 +44,6 @@ func serve(e *env, c *command, args []string) int {
 	for _, w := range warnings {
 		log.Warn(w.Text, "source", w.Where)
 	}
-	for _, key := range cfg.NotYet() {
-		log.Warn("key has no effect in this version", "key", key)
-	}
 	broker.TuneMemory()
 	b, err := broker.New(cfg, log, broker.WithVersion(Version()))
 	if err != nil {

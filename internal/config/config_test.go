@@ -156,26 +156,6 @@ func TestEverySecretIsMaskedAndHasAFile(t *testing.T) {
 	}
 }
 
-func TestNotYet(t *testing.T) {
-	for _, tt := range []struct{ set, want string }{
-		{"mqtt.max_qos=1", ""},
-		{"api.bind=127.0.0.1:9999", ""},
-		{"metrics.bind=127.0.0.1:9999", "metrics"},
-		{"storage.max_bytes=1", ""},
-		{"storage.keep_bytes=1", ""},
-		{"streams.s.filters=a", ""},
-	} {
-		c, _, err := Load(Sources{Sets: []string{tt.set}})
-		if err != nil {
-			t.Errorf("%s: %v", tt.set, err)
-			continue
-		}
-		if got := strings.Join(c.NotYet(), " "); got != tt.want {
-			t.Errorf("%s: NotYet: got %q, want %q", tt.set, got, tt.want)
-		}
-	}
-}
-
 func TestAnonymousAllowed(t *testing.T) {
 	yes, no := true, false
 	local, lan := Listener{Type: TCP, Bind: "127.0.0.1:1"}, Listener{Type: TCP, Bind: "0.0.0.0:1"}

@@ -43,23 +43,6 @@ func (c *Config) PacketLimit(ln Listener) int64 {
 	return c.MQTT.MaxPacketBytes
 }
 
-// NotYet returns the keys that are set to something else than their default and have no effect in this version.
-func (c *Config) NotYet() []string {
-	d := Default()
-	var keys []string
-	for _, k := range []struct {
-		key       string
-		set, none any
-	}{
-		{"metrics", c.Metrics, d.Metrics},
-	} {
-		if k.set != k.none {
-			keys = append(keys, k.key)
-		}
-	}
-	return keys
-}
-
 const masked = "********"
 
 // YAML returns the configuration as a file would say it, with secrets masked.

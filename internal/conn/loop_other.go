@@ -2,7 +2,11 @@
 
 package conn
 
-import "github.com/barid-mqtt/barid/internal/metrics"
+import (
+	"time"
+
+	"github.com/barid-mqtt/barid/internal/metrics"
+)
 
 // Loops are what connections without a goroutine share. There are none on this system: each has its own.
 type Loops struct{}
@@ -12,6 +16,9 @@ type Loop struct{}
 
 // NewLoops returns no loops.
 func NewLoops(int, *metrics.Metrics) (*Loops, error) { return nil, nil }
+
+// Busy returns nothing.
+func (*Loops) Busy(time.Time) []time.Duration { return nil }
 
 // Stop does nothing.
 func (*Loops) Stop() {}

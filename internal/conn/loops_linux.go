@@ -86,6 +86,17 @@ func (ls *Loops) balance() {
 	}
 }
 
+// Busy returns for how long each loop has been busy so far.
+func (ls *Loops) Busy(now time.Time) (busy []time.Duration) {
+	if ls == nil {
+		return nil
+	}
+	for _, l := range ls.all {
+		busy = append(busy, l.work.read(now))
+	}
+	return busy
+}
+
 // ask has a loop move connections to another.
 func (l *Loop) ask(m *move) {
 	l.mu.Lock()

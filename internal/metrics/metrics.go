@@ -75,6 +75,13 @@ type Metrics struct {
 	AlarmsActivated, AlarmsDeactivated     Counter
 	ClockJumps                             Counter // of the machine's clock, either way
 
+	// How long things took. Gather, Write and Sync are the stages of Commit, one for each block of the log.
+	Gather, Write, Sync, Commit Histogram
+	Acknowledge                 Histogram // from a PUBLISH to the acknowledgement that waited for a commit
+	Tail, CatchUp               Histogram // from publishing to the delivery from the log to who keeps up, and who does not
+	Connect                     Histogram // from CONNECT to the CONNACK of a client that is accepted
+	CommittedUnits, LogWritten  Counter   // in blocks, and their bytes
+
 	dropped [256]atomic.Int64
 	hits    [limits]Counter
 }

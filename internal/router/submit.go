@@ -1,6 +1,8 @@
 package router
 
 import (
+	"time"
+
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -21,6 +23,7 @@ type Pending struct {
 	Ticket   uint64
 	PacketID uint16
 	QoS      mqtt.QoS
+	Read     time.Duration // when it was read, by the waiter's clock
 }
 
 // submission is a message on its way through the engine. It is used again, so that a commit costs no memory besides the

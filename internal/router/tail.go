@@ -25,6 +25,9 @@ func (r *Router) dispatch(blk storage.Block) {
 func (r *Router) dispatchRecord(b *conn.Batch, rec Record) {
 	s := r.matchAt(rec.Message.Topic, rec.Position)
 	defer s.release()
+	if len(s.targets) > 0 {
+		r.opts.Metrics.Tail.Observe(b.Now.Sub(rec.Message.PublishedAt))
+	}
 	for i := range s.targets {
 		t := &s.targets[i]
 		subs := s.subs[t.from:t.to2]

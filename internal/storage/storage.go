@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/summary"
@@ -75,6 +76,7 @@ type KV struct{ Key, Value []byte }
 type Health struct {
 	LogBytes   int64            // what the log holds
 	Blocks     int64            // in the log
+	Segments   int64            // files of the log on disk
 	First      message.Position // the oldest position that is left
 	Next       message.Position // the position that the next block will have
 	QueueBytes int64            // submitted and not yet committed
@@ -84,6 +86,22 @@ type Health struct {
 	// units with records fail with ErrFull. All zero for an engine that has no disk.
 	FreeBytes, ReserveBytes int64
 	Full                    bool
+}
+
+// Watch hears how an engine's commits go. Its functions may be nil; they are called by the engine's goroutines, one at a
+// time, and must not block.
+type Watch struct {
+	// Committed is called for every block that was written.
+	Committed func(c Commit)
+	// Releasing is called before the done functions of a block are.
+	Releasing func()
+}
+
+// Commit is how a block was written.
+type Commit struct {
+	Gather, Write, Sync time.Duration // waiting for more units; writing; making it durable
+	Units               int
+	Bytes               int64
 }
 
 // Engine keeps the log and small state. All engines pass one conformance suite (package storagetest).

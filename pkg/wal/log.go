@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/barid-mqtt/barid/pkg/vfs"
 )
@@ -56,6 +57,7 @@ func (l *Log) Append(payload []byte) (seq uint64, err error) {
 	case len(payload) > MaxPayload:
 		return 0, ErrTooLarge
 	}
+	begun := time.Now()
 	if err := l.makeRoom(blockSize(int64(len(payload)))); err != nil {
 		return 0, l.fail("make room", err)
 	}
@@ -68,10 +70,14 @@ func (l *Log) Append(payload []byte) (seq uint64, err error) {
 	if cap(l.buf) > maxKeptBuffer {
 		l.buf = nil
 	}
+	written := time.Now()
 	if l.o.Sync {
 		if err := s.file.Sync(); err != nil {
 			return 0, l.fail("sync", &writeError{err})
 		}
+	}
+	if l.o.Took != nil {
+		l.o.Took(written.Sub(begun), time.Since(written))
 	}
 	l.publish(s, seq, size)
 	return seq, nil
@@ -155,6 +161,13 @@ func (l *Log) Bytes() int64 {
 		total += s.bytes()
 	}
 	return total
+}
+
+// SegmentCount returns how many segments there are.
+func (l *Log) SegmentCount() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.segments)
 }
 
 // Segments describes the segments, oldest first.

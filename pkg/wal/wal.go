@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/barid-mqtt/barid/pkg/vfs"
 )
@@ -60,6 +61,8 @@ type Options struct {
 	Sync bool
 	// ReserveBytes refuses appends with ErrNoSpace while the file system has less than this free.
 	ReserveBytes int64
+	// Took, if it is not nil, is called by each Append that worked, with how long writing and syncing took.
+	Took func(write, sync time.Duration)
 	// FirstSequence is the sequence of the first block in a new log, 1 by default. It does nothing to a log that exists.
 	FirstSequence uint64
 }

@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -42,7 +43,9 @@ func (e *Engine) take() []pending {
 	}
 	e.idle = false
 	e.queueMu.Unlock()
+	begun := time.Now()
 	e.gatherUnits()
+	e.options.took.Gather = time.Since(begun)
 	e.queueMu.Lock()
 	defer e.queueMu.Unlock()
 	batch := e.queue
@@ -79,7 +82,11 @@ func (e *Engine) commit(units []pending) settled {
 	if b.disk, err = e.append(&h, e.buffer); err != nil {
 		e.fail(units, err)
 		b = nil
+	} else if e.options.Watch.Committed != nil {
+		e.options.took.Units, e.options.took.Bytes = len(units), b.bytes
+		e.options.Watch.Committed(*e.options.took)
 	}
+	*e.options.took = storage.Commit{}
 	if cap(e.buffer) > bufferKept {
 		e.buffer = nil
 	}

@@ -67,11 +67,13 @@ type Options struct {
 	// RecentBytes of the newest ones, for those who keep up. 0: 8 MiB each.
 	CacheBytes, RecentBytes int64
 	Logger                  *slog.Logger // nil: says nothing
+	Watch                   storage.Watch
 
 	runBytes, spanBytes, summaryStep int64 // as the constants, where tests want others
 
-	state     string       // Badger's directory, where tests want another one
-	stateSync func() error // runs before a sync of it, which fails with its error; nil: nothing
+	took      *storage.Commit // how the block that the committer writes was written; nil: nobody asks
+	state     string          // Badger's directory, where tests want another one
+	stateSync func() error    // runs before a sync of it, which fails with its error; nil: nothing
 }
 
 func (o *Options) stateDir() string {
@@ -330,7 +332,12 @@ func (e *Engine) Health() storage.Health {
 	e.queueMu.Unlock()
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	var segments int64
+	if disk := e.disk.Load(); disk != nil {
+		segments = int64(disk.SegmentCount())
+	}
 	h := storage.Health{
+		Segments:   segments,
 		LogBytes:   e.log.end - e.log.start,
 		Blocks:     int64(e.log.next - e.log.first),
 		First:      message.Position{Block: e.log.first},

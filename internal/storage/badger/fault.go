@@ -19,9 +19,13 @@ var ErrPoisoned = errors.New("storage: writing the log failed")
 const reopenInterval = time.Second
 
 func openDisk(o *Options, dir *directory, first uint64) (*wal.Log, error) {
+	var took func(write, sync time.Duration)
+	if c := o.took; c != nil {
+		took = func(write, sync time.Duration) { c.Write, c.Sync = write, sync }
+	}
 	disk, err := wal.Open(wal.Options{
 		FS: o.FS, Dir: dir.name(logName), SegmentBytes: o.SegmentBytes, Sync: o.Sync == SyncBlocks,
-		ReserveBytes: o.ReserveBytes / 2, FirstSequence: first,
+		ReserveBytes: o.ReserveBytes / 2, FirstSequence: first, Took: took,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storage: open the log in %s: %w", filepath.Clean(dir.path), err)

@@ -32,6 +32,7 @@ func openIn(o *Options, dir *directory) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.took = new(storage.Commit)
 	disk, err := openDisk(o, dir, 0)
 	if err != nil {
 		return nil, errors.Join(err, s.close())

@@ -18,6 +18,9 @@ func (e *Engine) release() {
 		e.queueMu.Lock()
 		e.queueBytes -= size
 		e.queueMu.Unlock()
+		if e.options.Watch.Releasing != nil {
+			e.options.Watch.Releasing()
+		}
 		for i := range s.units {
 			s.units[i].done(s.units[i].position, s.units[i].err)
 		}

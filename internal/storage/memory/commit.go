@@ -68,6 +68,9 @@ func (e *Engine) commit(units []pending) {
 	e.queueBytes -= size
 	e.queueMu.Unlock()
 
+	if e.options.Watch.Releasing != nil {
+		e.options.Watch.Releasing()
+	}
 	for i := range units {
 		units[i].done(units[i].position, units[i].err)
 	}

@@ -31,6 +31,7 @@ type Options struct {
 	// LogLimitRejects refuses units with records with ErrFull where the log would pass LogRejectBytes.
 	LogLimitRejects bool
 	LogRejectBytes  int64
+	Watch           storage.Watch // of it, Releasing
 }
 
 const (
