@@ -79,7 +79,8 @@ internal/config              < mqtt + gopkg.in/yaml.v3
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 internal/prom                < mqtt internal/message internal/metrics internal/emqx internal/host internal/broker + github.com/prometheus/client_golang
 api/dashboard                <
-api                          < mqtt api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
+api/apidoc                   < + gopkg.in/yaml.v3
+api                          < mqtt api/apidoc api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
 internal/migrate             < + gopkg.in/yaml.v3
 internal/cli/ctl             <
 internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term

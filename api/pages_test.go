@@ -1,6 +1,7 @@
 package api
 
 import (
+	"html"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,5 +21,23 @@ func TestTheDashboardIsAtTheRootAndNowhereElse(t *testing.T) {
 	}
 	if rec := b.raw("POST", "/", "", ""); rec.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST / answered %d", rec.Code)
+	}
+}
+
+func TestTheReferenceHasEveryOperationOfTheContract(t *testing.T) {
+	b := newBench(t)
+	rec := b.raw("GET", "/reference", "", "")
+	if rec.Code != http.StatusOK || !strings.Contains(rec.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Fatalf("/reference answered %d %v", rec.Code, rec.Header())
+	}
+	page := html.UnescapeString(rec.Body.String())
+	for _, op := range b.contract.operations() {
+		method, path, _ := strings.Cut(op, " ")
+		if !strings.Contains(page, `aria-label="Link to `+method+" "+path+`"`) {
+			t.Errorf("the reference lacks %s", op)
+		}
+	}
+	if strings.Contains(page, "ZgotmplZ") {
+		t.Error("a template was refused by its context")
 	}
 }

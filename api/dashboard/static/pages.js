@@ -1,10 +1,11 @@
 // The pages: what the sidebar lists, and which file draws what. detail: the page of one thing, path/<id>.
 
 export const sections = [
-  { name: 'Sessions', pages: ['clients', 'subscriptions'] },
-  { name: 'Messages', pages: ['live', 'retained'] },
-  { name: 'Access', pages: ['keys', 'people'] },
-  { name: 'Operation', pages: ['audit'] },
+  { name: null, pages: ['overview'] },
+  { name: 'Sessions', pages: ['clients', 'subscriptions', 'groups'] },
+  { name: 'Messages', pages: ['live', 'retained', 'streams'] },
+  { name: 'Access', pages: ['rules', 'bans', 'keys', 'people'] },
+  { name: 'Operation', pages: ['listeners', 'alarms', 'explain', 'audit'] },
 ];
 
 const page = (path, title, icon, keys, more) => ({ path, title, icon, keys, load: () => import(`./pages/${path}.js`), ...more });
@@ -12,13 +13,23 @@ const detail = (path, title, file) => ({ path, title, detail: true, load: () => 
 
 // keys: g and this letter open it. manage: for administrators only.
 export const pages = [
+  page('overview', 'Overview', 'overview', 'o'),
   page('clients', 'Clients', 'clients', 'c'),
   detail('clients', 'Client', 'client'),
   page('subscriptions', 'Subscriptions', 'subscriptions', 's'),
+  page('groups', 'Shared groups', 'groups', 'h'),
   page('live', 'Live client', 'live', 'l'),
   page('retained', 'Retained messages', 'retained', 'r'),
+  page('streams', 'Streams', 'streams', 't'),
+  detail('streams', 'Stream', 'stream'),
+  page('history', 'History', 'streams', 'y'),
+  page('rules', 'Users and rules', 'rules', 'u'),
+  page('bans', 'Bans', 'bans', 'b'),
   page('keys', 'API keys', 'keys', 'k', { manage: true }),
   page('people', 'People', 'people', 'p', { manage: true }),
+  page('listeners', 'Listeners', 'listeners', 'i'),
+  page('alarms', 'Alarms', 'alarms', 'm'),
+  page('explain', 'Explain', 'explain', 'e'),
   page('audit', 'Audit log', 'audit', 'a', { manage: true }),
 ];
 

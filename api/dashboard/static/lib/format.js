@@ -75,5 +75,8 @@ export function plainTime(v) {
   return Number.isNaN(d.getTime()) ? null : d;
 }
 
+// sentence begins with a capital.
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 // words: max_packet_bytes → max packet bytes
 export const words = (name) => String(name).replaceAll('_', ' ');

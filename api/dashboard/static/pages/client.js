@@ -6,6 +6,7 @@ import { get, path } from '../lib/api.js';
 import { link, go } from '../lib/router.js';
 import { number, seconds, expiry, count } from '../lib/format.js';
 import { disconnect } from '../lib/kick.js';
+import { ban } from '../lib/ban.js';
 import { table } from '../ui/table.js';
 import { head, facts, card, button, badge, dot, when, failed, bones, empty } from '../ui/parts.js';
 import { protocol } from './clients.js';
@@ -38,6 +39,8 @@ export async function show(view) {
     return head(h('span.wrap', id), {
       crumb: [h('a', { href: link('clients') }, 'Clients'), ' / ', 'Client'],
       actions: session.manages && c.created_at && [
+        h('a.button', { href: link('explain', { clientid: id }) }, 'Explain'),
+        button('Ban', { icon: 'bans', onclick: () => ban({ as: 'clientid', who: id }) }),
         button('Disconnect', { icon: 'close', danger: true, onclick: async () => { if (await disconnect(id)) go('clients'); } }),
       ],
     });
