@@ -105,6 +105,7 @@ internal/storage/storagetest < mqtt internal/summary internal/message internal/s
 internal/conformance         <
 scripts/e2e                  < pkg/scram mqtt
 scripts/crash                < mqtt
+scripts/soak                 < + github.com/eclipse/paho.golang
 scripts/deploy               < + gopkg.in/yaml.v3
 scripts/hostile              < mqtt internal/hostile
 `
