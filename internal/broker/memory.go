@@ -13,12 +13,13 @@ import (
 // bound the runtime is slow to give memory back that a burst has taken.
 //
 // While little is in use and much is allocated, as under a load of messages that go to disk, half of the heap is soon
-// full, and the collector would run all the time: then as much as memorySlack may come on top, and the bound is so much
+// full, and the collector would run all the time: then as much as busySlack may come on top, and the bound is so much
 // higher, or else the runtime would give memory back and take it again all the time.
 const (
 	gcPercent   = 50
 	memorySlack = 20 << 20
-	littleHeap  = 40 << 20
+	busySlack   = 32 << 20
+	littleHeap  = 60 << 20
 	manyCycles  = 8 // collections a second
 )
 
@@ -55,7 +56,7 @@ func (g *collector) limitMemory() {
 	live, besides := of(0), of(1)-of(2)-of(3)-of(4)
 	limit := live + live/8 + memorySlack + max(0, besides)
 	if g.spare(live, s[5].Value.Uint64()) {
-		limit += memorySlack
+		limit += busySlack
 	}
 	if old := debug.SetMemoryLimit(-1); limit > old+old/32 || limit < old-old/32 { // setting it stops the world
 		debug.SetMemoryLimit(limit)
@@ -69,7 +70,7 @@ func (g *collector) spare(live int64, cycles uint64) bool {
 	g.cycles = cycles
 	percent := gcPercent
 	if live < littleHeap && (had >= manyCycles || had > 0 && g.percent > gcPercent) {
-		percent = int(100 * memorySlack / max(live, 4<<20))
+		percent = int(100 * busySlack / max(live, 4<<20))
 	}
 	if old := max(g.percent, gcPercent); percent > old+old/4 || percent < old-old/4 { // setting it stops the world
 		g.percent = percent

@@ -68,7 +68,11 @@ func storeFor(b *testing.B, dial func() net.Conn, publishers, window, n int) {
 	_ = p.conn.Close()
 	l := newLoad(b, dial, publishers, window)
 	defer l.close()
-	report(b, n, func() { l.publish(b, n, func(p, _ int) string { return fmt.Sprint("site/", p, "/temperature") }) })
+	topics := make([]string, publishers)
+	for p := range topics {
+		topics[p] = fmt.Sprint("site/", p, "/temperature")
+	}
+	report(b, n, func() { l.publish(b, n, func(p, _ int) string { return topics[p] }) })
 }
 
 // engineStores has goroutines submit units of one record, and wait for them as publishers do.
