@@ -288,7 +288,21 @@ func (c *client) pump(b *conn.Batch) {
 	if l == nil {
 		return
 	}
+	if c.session.Sends() || c.replays.Len() > 0 {
+		c.pumpInto(b, l)
+	}
+	c.noteGrowth()
+	c.noteMemory()
+	room := c.session.Room() > 0
+	c.ready.Store(room)
+	c.room.Store(c.session.Assignable())
+	c.load.Store(int32(c.session.InFlight() + c.session.Queued()))
+	c.wantMore(b, room)
+}
+
+func (c *client) pumpInto(b *conn.Batch, l *link) {
 	w, now := l.conn.Begin(b), c.broker.clock.At(b.Now)
+	defer w.End()
 	for c.holds != l && w.Room() {
 		s, ok := c.session.Next(now)
 		if ok {
@@ -297,14 +311,6 @@ func (c *client) pump(b *conn.Batch) {
 			break
 		}
 	}
-	w.End()
-	c.noteGrowth()
-	c.noteMemory()
-	room := c.session.Room() > 0
-	c.ready.Store(room)
-	c.room.Store(c.session.Assignable())
-	c.load.Store(int32(c.session.InFlight() + c.session.Queued()))
-	c.wantMore(b, room)
 }
 
 func (c *client) send(w conn.Writer, s *session.Send) {

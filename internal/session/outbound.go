@@ -96,6 +96,11 @@ func (s *Session) Next(now time.Time) (send Send, ok bool) {
 	return send, true
 }
 
+// Sends reports whether there is anything that Next may return, now or when there is room.
+func (s *Session) Sends() bool {
+	return s.attached && (s.out.due > 0 || len(s.out.fresh) > 0 || s.q.n > 0)
+}
+
 // room reports whether one more QoS 1 or 2 message may be on its way.
 func (s *Session) room() bool {
 	return s.out.outstanding() < s.window && (s.opts.InFlightMaxBytes <= 0 || s.out.bytes < s.opts.InFlightMaxBytes || s.out.due > 0)
