@@ -346,7 +346,11 @@ func (x *machine) EnqueueFront(t *rapid.T) {
 
 func (x *machine) Next(t *rapid.T) {
 	for range rapid.IntRange(1, 5).Draw(t, "how many") {
+		sends := x.s.Sends()
 		got, gotOK := x.s.Next(x.now)
+		if gotOK && !sends {
+			t.Fatalf("Next returned %+v where Sends says that there is nothing", got)
+		}
 		want, wantOK := x.m.next(x.now)
 		equal(t, "Next", gotOK, wantOK)
 		equal(t, "Next", got, want)
