@@ -225,7 +225,8 @@ type goPackage struct {
 
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-tags=e2e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	// Without the profile, which would list each package as built for the program.
+	cmd := exec.Command("go", "list", "-e", "-pgo=off", "-tags=e2e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
