@@ -9,9 +9,8 @@ import (
 // unsubscribing make a new version in front of the old ones, which stay as long as a reader may be at a position where
 // they were in force. A Subscription is immutable, so it may be read without a lock.
 type Subscription struct {
-	Filter string
-	From   message.Position // the first position at which it holds; message.MaxPosition: its commit is pending
-	Prev   *Subscription    // the version before it; nil: none
+	From message.Position // the first position at which it holds; message.MaxPosition: its commit is pending
+	Prev *Subscription    // the version before it; nil: none
 
 	ids *[1]uint32 // ID, as the slice that deliveries share
 
@@ -29,7 +28,7 @@ type Subscription struct {
 // NewSubscription returns a version with the options o in front of prev, which may be nil. It is pending.
 func NewSubscription(o mqtt.FilterOptions, id uint32, prev *Subscription) *Subscription {
 	s := &Subscription{
-		Filter: o.Filter, QoS: o.QoS, NoLocal: o.NoLocal, RetainAsPublished: o.RetainAsPublished,
+		QoS: o.QoS, NoLocal: o.NoLocal, RetainAsPublished: o.RetainAsPublished,
 		RetainHandling: o.RetainHandling, ID: id, From: message.MaxPosition, Prev: prev,
 	}
 	if id != 0 {
@@ -40,7 +39,7 @@ func NewSubscription(o mqtt.FilterOptions, id uint32, prev *Subscription) *Subsc
 
 // End returns a pending version in front of s that says that the subscription is over.
 func (s *Subscription) End() *Subscription {
-	return &Subscription{Filter: s.Filter, From: message.MaxPosition, Prev: s, Ended: true}
+	return &Subscription{From: message.MaxPosition, Prev: s, Ended: true}
 }
 
 // Committed returns s as it is once its commit is known to hold from a position on.
@@ -53,7 +52,7 @@ func (s *Subscription) Committed(from message.Position) *Subscription {
 // Options returns the options as a SUBSCRIBE packet says them.
 func (s *Subscription) Options() mqtt.FilterOptions {
 	return mqtt.FilterOptions{
-		Filter: s.Filter, QoS: s.QoS, NoLocal: s.NoLocal, RetainAsPublished: s.RetainAsPublished,
+		QoS: s.QoS, NoLocal: s.NoLocal, RetainAsPublished: s.RetainAsPublished,
 		RetainHandling: s.RetainHandling,
 	}
 }
