@@ -83,7 +83,7 @@ api/apidoc                   < + gopkg.in/yaml.v3
 api                          < mqtt api/apidoc api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
 internal/migrate             < + gopkg.in/yaml.v3
 internal/cli/ctl             <
-internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
+internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram pkg/filewatch internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 
 # The load generator, a program of its own that shares the public packages with the broker and nothing else.

@@ -67,6 +67,7 @@ type Broker interface {
 	Explainer
 	Streams
 	AccessControl
+	Sources
 	Listening
 	Groups
 	Observed
@@ -100,6 +101,7 @@ type Server struct {
 	servers   []*http.Server
 	listeners []*sockets
 	serving   sync.WaitGroup
+	closed    sync.Once
 	ctx       context.Context // of requests: ends with Close
 	cancel    context.CancelFunc
 }
@@ -109,7 +111,7 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{opts: o, log: o.Log, tokens: newTokens(o.Now), audit: newAudit(o.Now, o.Log), cross: http.NewCrossOriginProtection()}
+	s := &Server{opts: o, log: o.Log, tokens: newTokens(o.Now), cross: http.NewCrossOriginProtection()}
 	s.keys = &keys{docs: o.Documents, now: o.Now}
 	s.users = &users{docs: o.Documents, admin: o.Admin, passwords: o.Passwords, now: o.Now, revoke: func(name string) {
 		s.tokens.revoke(func(_ [sha256.Size]byte, p Principal) bool { return p.Name == name })
@@ -118,6 +120,10 @@ func New(o Options) (*Server, error) {
 		if err := s.cross.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("api.cors_origins: %w", err)
 		}
+	}
+	var err error
+	if s.audit, err = newAudit(o.Now, o.Log, o.Documents); err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.scrape = scrape{handler: o.Metrics, anonymous: o.OpenMetrics}
@@ -134,7 +140,7 @@ func (s *Server) own() []Resource {
 	o := &s.opts
 	return []Resource{
 		s.health(), s.scrape, s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, pages{mqtt: o.MQTT},
-		&bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
+		&sources{broker: o.Broker}, &bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
 		&rules{access: o.Broker, kind: builtin.ForClient, plural: "clients", field: "clientid"},
 		&rules{access: o.Broker, kind: builtin.ForUser, plural: "users", field: "username"},
 		&rules{access: o.Broker, kind: builtin.ForRole, plural: "roles", field: "role"},
@@ -198,5 +204,6 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 	}
 	s.serving.Wait()
+	s.closed.Do(s.audit.close)
 	return errors.Join(errs...)
 }

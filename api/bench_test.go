@@ -228,6 +228,11 @@ func newBenchWith(t *testing.T, configure func(*config.Config), change ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	b.Server = s
 	return b
 }

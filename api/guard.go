@@ -6,11 +6,15 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // guard is what protects browsers' users: pages of other origins cannot use the API unless they are listed, nor can a
 // name that somebody points at this address (DNS rebinding).
 func (s *Server) guard(next http.Handler) http.Handler {
+	s.cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, problem(http.StatusForbidden, "CROSS_ORIGIN", "a page of %q may not do this: add that to api.cors_origins", r.Header.Get("Origin")))
+	}))
 	checked := s.cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hurry(w, r)
@@ -35,6 +39,10 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
+		if !utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0) { // no name here is like that
+			writeProblem(w, problem(http.StatusBadRequest, "BAD_REQUEST", "the path is no UTF-8 without NUL"))
+			return
+		}
 		checked.ServeHTTP(w, r)
 	})
 }
@@ -47,7 +55,7 @@ func (s *Server) knowsHost(hostport string) bool {
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
 	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "" {
 		return true
 	}

@@ -3,8 +3,8 @@ package api
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -107,8 +107,8 @@ func (l *loginResource) login(w http.ResponseWriter, r *http.Request) error {
 	if err := ReadJSON(r, &in); err != nil {
 		return err
 	}
-	peer, _, _ := net.SplitHostPort(r.RemoteAddr)
-	if wait := l.wait(peer); wait > 0 {
+	peer := peerOf(r.RemoteAddr)
+	if wait := l.begin(peer); wait > 0 {
 		p := problem(http.StatusTooManyRequests, "TOO_MANY_REQUESTS", "too many failed logins; wait %d s", wait)
 		p.Retry = wait
 		return p
@@ -117,8 +117,9 @@ func (l *loginResource) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l.count(peer, ok)
-	if !ok {
+	if ok {
+		l.succeeded(peer)
+	} else {
 		l.s.log.Warn("a login to the API failed", "username", in.Username, "from", peer)
 		return unauthorized("BAD_USERNAME_OR_PWD", "the username or the password is wrong")
 	}
@@ -137,36 +138,45 @@ func (l *loginResource) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// wait returns for how many seconds an address may not try again.
-func (l *loginResource) wait(peer string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.tries[peer]
-	if t == nil || t.count < loginTries {
-		return 0
+// peerOf is whose tries are counted together: an address, or of IPv6 a network, of which one machine has all addresses.
+func peerOf(remote string) string {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
 	}
-	if left := t.since.Add(loginWindow).Sub(l.s.opts.Now()); left > 0 {
-		return int(left/time.Second) + 1
+	addr := ap.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		if network, err := addr.Prefix(64); err == nil {
+			return network.String()
+		}
 	}
-	delete(l.tries, peer)
-	return 0
+	return addr.String()
 }
 
-func (l *loginResource) count(peer string, ok bool) {
+// begin counts a try as failed before it is made, so that many at a time are not more than one after the other. It
+// returns for how many seconds the peer may not try again.
+func (l *loginResource) begin(peer string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ok {
-		delete(l.tries, peer)
-		return
-	}
 	now := l.s.opts.Now()
 	t := l.tries[peer]
-	if t == nil || now.Sub(t.since) > loginWindow {
-		if len(l.tries) >= loginPeers {
+	if t == nil || now.Sub(t.since) >= loginWindow {
+		if t == nil && len(l.tries) >= loginPeers {
 			clear(l.tries) // an attack from everywhere: hashing's own bound slows that
 		}
 		t = &tries{since: now}
 		l.tries[peer] = t
 	}
+	if t.count >= loginTries {
+		return int(t.since.Add(loginWindow).Sub(now)/time.Second) + 1
+	}
 	t.count++
+	return 0
+}
+
+// succeeded forgets the tries of a peer that knew the password.
+func (l *loginResource) succeeded(peer string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.tries, peer)
 }

@@ -122,7 +122,7 @@ func (o *observe) describe() map[string]any {
 	l, load := o.broker.Levels(), host.Load()
 	total, used := host.Memory()
 	return map[string]any{
-		"node": o.node, "node_status": "running", "role": "core", "edition": "Barid", "version": o.version,
+		"node": o.node, "node_status": "running", "role": "core", "edition": "Opensource", "version": o.version,
 		"uptime": time.Since(o.broker.Started()).Milliseconds(), "otp_release": runtime.Version(),
 		"connections": l.Sessions.Now, "live_connections": l.Connected.Now,
 		"load1": load[0], "load5": load[1], "load15": load[2],

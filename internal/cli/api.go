@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,11 +28,11 @@ const adminPasswordFile = "admin-password"
 
 // httpAPI is the HTTP API of a broker, and what the banner says of it.
 type httpAPI struct {
-	server *api.Server
-	url    string
-	note   string // of the password, if there is something to say
-
-	metricsURL string // at a port of their own
+	server      *api.Server
+	certificate *apiCertificate // nil: no TLS
+	url         string
+	note        string // of the password, if there is something to say
+	metricsURL  string // at a port of their own
 }
 
 // newAPI makes the API of a broker that is not started, without opening it: that comes last.
@@ -51,13 +50,13 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 		node, _ = os.Hostname()
 	}
 	host, _, _ := net.SplitHostPort(cfg.API.Bind)
-	secure, err := apiTLS(cfg)
-	if err != nil {
+	var err error
+	if a.certificate, err = apiTLS(cfg); err != nil {
 		return nil, err
 	}
 	shown := prom.Handler(prom.Options{Broker: b, Version: Version(), Log: log, Requests: func() []*metrics.Requests { return a.server.Requests() }})
 	a.server, err = api.New(api.Options{
-		TLS: secure, Room: b.HasDescriptorFor, Crowded: b.CountCrowdedAPI,
+		TLS: a.certificate.config(), Room: b.HasDescriptorFor, Crowded: b.CountCrowdedAPI,
 		Log: log, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
 		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
 		Version: Version(), Node: node, Ready: b.Ready, MQTT: b.WebSocket(),
@@ -67,6 +66,7 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 		return nil, err
 	}
 	b.HandleLocal(a.server.Trusted())
+	a.certificate.watch(log)
 	return a, nil
 }
 
@@ -96,18 +96,6 @@ func httpURL(cfg *config.Config, ln net.Listener) string {
 		return "https://" + ln.Addr().String()
 	}
 	return "http://" + ln.Addr().String()
-}
-
-// apiTLS is nil where the API is without TLS.
-func apiTLS(cfg *config.Config) (*tls.Config, error) {
-	if cfg.API.CertFile == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(cfg.API.CertFile, cfg.API.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("api.cert_file: %w", err)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
 func isLoopback(host string) bool {
@@ -188,9 +176,15 @@ type served struct {
 	api *httpAPI
 }
 
+// Reload reads again what may change while both run.
+func (s served) Reload() error {
+	return errors.Join(s.Broker.Reload(), s.api.certificate.reload())
+}
+
 // Stop ends both. Requests that are under way have until a part of the time is over.
 func (s served) Stop(ctx context.Context) error {
 	apiCtx, cancel := context.WithTimeout(ctx, stopTimeout/3)
 	defer cancel()
+	s.api.certificate.stop()
 	return errors.Join(s.api.server.Close(apiCtx), s.Broker.Stop(ctx))
 }
