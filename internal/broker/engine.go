@@ -78,10 +78,10 @@ func (b *Broker) trim() {
 			keep = pos
 		}
 	}
-	b.groups.each(func(g *group) { consider(g.oldest(begun)) })
 	consider(b.streams.Oldest())
 	consider(b.history.floor(b))
 	floor := keep
+	b.groups.each(func(g *group) { consider(g.oldest(begun)) })
 	for _, c := range b.registry.all() {
 		consider(c.oldest(begun))
 	}

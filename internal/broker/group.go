@@ -40,6 +40,7 @@ type group struct {
 	routed router.Place // guarded by groups.mu
 
 	durable atomic.Bool
+	refuses atomic.Bool // no more may wait for it, and what would have to is refused
 	waiting atomic.Bool // it lags, or its queue is not empty: it wants to hear of members that have room
 
 	mu       sync.Mutex // guards what follows, and the accounts; nothing but the engine's queue is called while it is held
@@ -51,6 +52,10 @@ type group struct {
 	bytes    int64     // of the others
 	feeding  bool      // somebody is in feed
 	denied   []*member // that may not have the head of the queue
+
+	parkedTo message.Position // before it, what the group still gets was parked (groupparked.go)
+	lag      backlog          // what the log has for it from there on, as far as it was counted
+	shelf    backlog          // what is parked for it and was not read
 
 	rewound  bool                  // the cursor went back in this turn of reading
 	accounts map[*account]struct{} // that have entries
@@ -86,9 +91,10 @@ func (g *group) refresh() {
 	})
 	switch {
 	case durable && !g.durable.Load(): // from here on its place in the log counts
-		g.cursor = cursor{next: g.beginning()}
+		g.cursor, g.lag, g.shelf = cursor{next: g.beginning()}, backlog{}, backlog{}
 		if place, ok := g.broker.groups.places[g.key]; ok {
-			g.cursor.next = place
+			g.cursor.next = place.next
+			g.parkedTo, g.ledger.parkedTo = place.parkedTo, place.parkedTo
 		}
 		g.waiting.Store(true)
 		g.durable.Store(true)
@@ -190,7 +196,11 @@ func (g *group) push(r router.Record) bool {
 // Tail implements router.Subscriber.
 func (g *group) Tail(b *conn.Batch, r router.Record, _ []*session.Subscription) {
 	g.mu.Lock()
-	pushed := g.cursor.live && !r.Position.Less(g.cursor.next) && g.wants(r.Message) && g.push(r)
+	wanted := !r.Position.Less(g.cursor.next) && g.wants(r.Message)
+	pushed := wanted && g.cursor.live && g.push(r)
+	if wanted && !pushed {
+		g.lagsBy(r.Message)
+	}
 	g.mu.Unlock()
 	if pushed {
 		g.feed(b)
@@ -246,12 +256,17 @@ func (g *group) readSome(blk storage.Block) (more, ok bool) {
 	pushed := false
 	for i := range blk.Records {
 		m, pos := blk.Records[i].Message, message.Position{Block: blk.Seq, Index: uint32(i)}
-		if m == nil || pos.Less(g.cursor.next) || !g.wants(m) || g.tooOld(m) {
+		if m == nil || pos.Less(g.cursor.next) || !g.wants(m) {
+			continue
+		}
+		if g.tooOld(m) {
+			g.caughtUp(&g.lag, messageBytes(m))
 			continue
 		}
 		if !g.push(router.Record{Position: pos, Message: m}) {
 			return pushed, false
 		}
+		g.caughtUp(&g.lag, messageBytes(m))
 		pushed = true
 	}
 	if end := (message.Position{Block: blk.Seq + 1}); g.cursor.next.Less(end) {
@@ -274,6 +289,8 @@ func (g *group) Join(next message.Position, begun func() uint64) bool {
 		return false
 	}
 	g.waiting.Store(len(g.queue) > 0)
+	g.lag = backlog{}
+	g.judge()
 	return true
 }
 
@@ -284,6 +301,9 @@ func (g *group) Lost(first message.Position) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.cursor.next.Less(g.parkedTo) { // it was parked meanwhile
+		return
+	}
 	if !g.cursor.live && g.cursor.next.Less(first) {
 		g.cursor.next = first
 		g.broker.metrics.Drop(message.DropLogTrimmed, 1)
@@ -306,6 +326,7 @@ func (g *group) unread() {
 	}
 	g.cursor.stop(g.queue[g.back].position)
 	g.rewound = true
+	g.unqueued(g.queue[g.back:])
 	clear(g.queue[g.back:])
 	g.queue, g.bytes = g.queue[:g.back], 0
 	g.waiting.Store(true)

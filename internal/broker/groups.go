@@ -16,8 +16,11 @@ type groups struct {
 
 	mu     sync.Mutex
 	byKey  map[groupKey]*group
-	places map[groupKey]message.Position // where groups read on that are being restored; nil otherwise
+	places map[groupKey]groupPlace // where groups read on that are being restored; nil otherwise
 }
+
+// groupPlace is where a group reads on, as it was kept.
+type groupPlace struct{ next, parkedTo message.Position }
 
 type groupKey struct{ name, filter string }
 

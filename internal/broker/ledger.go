@@ -35,20 +35,18 @@ type part struct {
 	stored  bool // the engine may have it
 }
 
-type accountEntry struct {
-	session.InFlight
-	bodied bool // its body is kept by itself: it needs no place in the log
-}
+type accountEntry struct{ session.InFlight }
 
 // ledger is what of a group has to be kept. The group's mutex guards it.
 type ledger struct {
-	place  bool             // the group's place, or what came back, has changed
-	parts  []partRef        // that have changed
-	keys   [][]byte         // of parts to be forgotten
-	sends  []send           // what may be sent after that
-	units  int              // under way
-	stored bool             // the engine may have the group's place
-	next   message.Position // of the last unit that is done
+	place    bool             // the group's place, or what came back, has changed
+	parts    []partRef        // that have changed
+	keys     [][]byte         // of parts to be forgotten
+	sends    []send           // what may be sent after that
+	units    int              // under way
+	stored   bool             // the engine may have the group's place
+	next     message.Position // of the last unit that is done
+	parkedTo message.Position // the same, of the last that had the place
 }
 
 type partRef struct {
@@ -101,7 +99,7 @@ func (a *account) enter(f session.InFlight) {
 		p = new(part)
 		a.parts[number] = p
 	}
-	p.entries = append(p.entries, accountEntry{InFlight: f})
+	p.entries = append(p.entries, accountEntry{f})
 	a.n++
 	a.group.accounts[a] = struct{}{}
 }
@@ -341,7 +339,7 @@ func (g *group) submit(all bool) {
 	for _, key := range l.keys {
 		ops = append(ops, state.Delete(key))
 	}
-	u := ledger{place: l.place, parts: l.parts, keys: l.keys, sends: l.sends}
+	u := ledger{place: l.place, parts: l.parts, keys: l.keys, sends: l.sends, parkedTo: g.parkedTo}
 	if err := g.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) { g.committed(u, next, err) }); err != nil {
 		g.dirtied()
 		return
@@ -361,7 +359,7 @@ func (g *group) placeOp(next message.Position) storage.Op {
 	if !g.durable.Load() {
 		return state.DeleteGroup(g.key.name, g.key.filter)
 	}
-	s := &state.Group{Name: g.key.name, Filter: g.key.filter, Next: next}
+	s := &state.Group{Name: g.key.name, Filter: g.key.filter, Next: next, ParkedTo: g.parkedTo}
 	for _, q := range g.queue[:g.back] {
 		f := state.Flight{Position: q.position}
 		if q.position.IsZero() {
@@ -418,6 +416,9 @@ func (g *group) committed(u ledger, next message.Position, err error) {
 		return
 	}
 	l.next = next
+	if u.place && l.parkedTo.Less(u.parkedTo) {
+		l.parkedTo = u.parkedTo
+	}
 	g.submit(false)
 	idle := g.idle()
 	g.mu.Unlock()
@@ -438,31 +439,47 @@ func (g *group) oldest(begun uint64) (pos message.Position, ok bool) {
 	if g.isQueue() || !g.durable.Load() && len(g.accounts) == 0 {
 		return pos, false
 	}
+	return g.oldestLocked(begun), true
+}
+
+// oldestLocked is oldest for who holds g.mu. What was parked, and is kept so, needs no place.
+func (g *group) oldestLocked(begun uint64) (pos message.Position) {
 	pos = message.Position{Block: begun}
 	consider := func(p message.Position) {
-		if !p.IsZero() && p.Less(pos) {
+		if !p.IsZero() && !p.Less(g.ledger.parkedTo) && p.Less(pos) {
 			pos = p
 		}
 	}
+	after := func(p message.Position) message.Position {
+		if p.Less(g.ledger.parkedTo) {
+			return g.ledger.parkedTo
+		}
+		return p
+	}
 	if g.durable.Load() {
 		place := g.place()
-		consider(place)
+		consider(after(place))
 		if g.broker.keeps && g.ledger.next.Less(place) {
 			g.changed() // so that the next look gets further
-			consider(g.ledger.next)
+			consider(after(g.ledger.next))
 		}
 	}
 	for _, q := range g.queue[:g.back] {
 		consider(q.position)
 	}
+	g.eachGiven(func(e *accountEntry) { consider(e.Delivery.Position) })
+	return pos
+}
+
+// eachGiven calls fn for what members have and may have to be sent again. The caller holds g.mu.
+func (g *group) eachGiven(fn func(*accountEntry)) {
 	for a := range g.accounts {
 		for _, p := range a.parts {
 			for i := range p.entries {
-				if e := &p.entries[i]; !e.Released && !e.bodied {
-					consider(e.Delivery.Position)
+				if e := &p.entries[i]; !e.Released {
+					fn(e)
 				}
 			}
 		}
 	}
-	return pos, true
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/summary"
 )
 
-// Sessions that lag, connected or not, hold the log: it can forget nothing from the place of the last one on. When it has
+// Sessions and groups that lag, connected or not, hold the log: it can forget nothing from the place of the last one on. When it has
 // grown, one pass over it (pass.go) parks what some of them are to get: the deliveries one by one, a body once for all.
 // Then their places move to where the pass ended, and what is before is read from where it is parked. So a session that
 // sleeps holds its own messages, not everybody's.
@@ -80,7 +80,7 @@ func (b *Broker) maintain(now time.Time, first, floor message.Position, large, a
 	if aged {
 		b.upkeep.nextAge = now.Add(time.Duration(b.cfg.Session.QueueMaxSeconds) * time.Second / passShare)
 	}
-	all := p.lagging(b.registry.all(), aged)
+	all := append(p.lagging(b.registry.all(), aged), p.laggingGroups(aged)...)
 	if large {
 		worth, err := b.worthParking(all, first, floor)
 		if err != nil {
@@ -154,8 +154,17 @@ func (b *Broker) census() error {
 		}
 		c.mu.Unlock()
 	}
+	b.groups.each(func(g *group) {
+		if pos, ok := g.logPlace(); ok && pos.Less(from) {
+			from = pos
+		}
+	})
 	err := b.eachRecord(from, to, nil, func(pos message.Position, m *message.Message) bool {
 		for _, t := range b.targetsOf(m, pos) {
+			if t.g != nil {
+				t.g.census(pos, m)
+				continue
+			}
 			t.c.mu.Lock()
 			if !t.c.cursor.live && !pos.Less(t.c.cursor.next) {
 				t.c.lags(m)
@@ -242,9 +251,6 @@ func (b *Broker) capParked(c *client, over backlog) (backlog, error) {
 // sweepBodies forgets bodies that no parked message and nothing in flight refers to.
 func (b *Broker) sweepBodies() error {
 	used := make(map[message.Position]struct{})
-	for _, c := range b.registry.all() {
-		c.usedBodies(used)
-	}
 	for kv, err := range b.engine.Scan(b.ctx, state.Parked) {
 		if err != nil {
 			return err
@@ -253,6 +259,13 @@ func (b *Broker) sweepBodies() error {
 			used[m.Delivery.Position] = struct{}{}
 		}
 	}
+	if err := b.sweepGroups(used); err != nil {
+		return err
+	}
+	for _, c := range b.registry.all() { // last: what is taken from where it was parked is in memory before it is gone there
+		c.usedBodies(used)
+	}
+	b.groups.each(func(g *group) { g.usedBodies(used) })
 	var ops []storage.Op
 	for kv, err := range b.engine.Scan(b.ctx, state.Bodies) {
 		if err != nil {

@@ -35,15 +35,18 @@ type pass struct {
 	now    time.Time
 	to     message.Position
 	work   map[*client]*errand
+	groups map[*group]*errand
 	busy   int // errands that are not at their ends
 	passed int // messages parked or dropped
 	ops    []storage.Op
 	kept   []placed
 }
 
-// errand is one session's part of a pass.
+// errand is one session's part of a pass, or a group's.
 type errand struct {
 	c      *client
+	g      *group           // instead of c
+	place  message.Position // of a group: the first that it had not given when the pass began
 	from   message.Position // the oldest that waits for it in the log, or in memory
 	next   message.Position // its place when the pass began
 	lag    backlog          // what the log has for it
@@ -64,7 +67,7 @@ type passedRecord struct {
 
 func (b *Broker) newPass(now time.Time) *pass {
 	begun := max(b.router.Begun(), 1)
-	return &pass{b: b, now: now, to: message.Position{Block: begun - 1}, work: make(map[*client]*errand)} // all before is counted
+	return &pass{b: b, now: now, to: message.Position{Block: begun - 1}, work: make(map[*client]*errand), groups: make(map[*group]*errand)} // all before is counted
 }
 
 // lagging returns the errands of the sessions that lag.
@@ -97,18 +100,27 @@ func (p *pass) run(all []*errand) error {
 		if !e.park {
 			e.from = e.next // what is in memory stays
 		}
-		if err := p.begin(e); err != nil {
+		begin := p.begin
+		if e.g != nil {
+			begin = p.beginGroup
+		}
+		if err := begin(e); err != nil {
 			return err
 		}
 		if e.from.Less(from) {
 			from = e.from
 		}
 	}
-	if p.busy = len(p.work); p.busy == 0 {
+	if p.busy = len(p.work) + len(p.groups); p.busy == 0 {
 		return nil
 	}
 	if err := p.copy(from); err != nil {
 		return fmt.Errorf("reading the log: %w", err)
+	}
+	for _, e := range p.groups {
+		if err := p.finishGroup(e); err != nil {
+			return err
+		}
 	}
 	for _, e := range p.work {
 		if p.finish(e); len(p.ops) >= parkUnitOps {
@@ -186,6 +198,9 @@ func (p *pass) copy(from message.Position) error {
 // asks is what the pass looks for in the log.
 func (p *pass) asks() *summary.Question {
 	var filters []string
+	for g := range p.groups {
+		filters = append(filters, g.key.filter)
+	}
 	for c := range p.work {
 		c.mu.Lock()
 		filters = c.filters(filters)
@@ -201,6 +216,9 @@ func (p *pass) copyRecord(pos message.Position, m *message.Message) {
 	parked := false
 	for _, t := range p.b.targetsOf(m, pos) {
 		e := p.work[t.c]
+		if t.g != nil {
+			e = p.groups[t.g]
+		}
 		if e == nil || pos.Less(e.from) || !e.stop.IsZero() {
 			continue
 		}
@@ -208,7 +226,7 @@ func (p *pass) copyRecord(pos message.Position, m *message.Message) {
 		switch {
 		case p.b.expired(m, p.now):
 			reason = message.DropExpired
-		case pos.Less(e.next): // in the session's queue: it was within the limits
+		case pos.Less(e.next): // in the queue: it was within the limits
 		case p.b.tooOld(m, p.now):
 			reason = message.DropQueueAge
 		case !e.over.isZero():
@@ -227,9 +245,13 @@ func (p *pass) copyRecord(pos message.Position, m *message.Message) {
 				e.over.messages, e.over.bytes = e.over.messages-1, e.over.bytes-r.bytes
 				continue
 			}
+			parked = true
+			if e.g != nil {
+				p.ops = append(p.ops, state.PutGroupParked(e.g.key.name, e.g.key.filter, pos, r.bytes))
+				continue
+			}
 			d.Position = pos
 			p.ops = append(p.ops, state.PutParked(e.c.owner(), r.parked(d)))
-			parked = true
 		}
 	}
 	if parked {
@@ -242,16 +264,23 @@ func (r *passedRecord) parked(d session.Delivery) *state.ParkedMessage {
 	return &state.ParkedMessage{Delivery: flightOf(session.InFlight{Delivery: d}), Ordinal: r.ordinal, Bytes: r.bytes}
 }
 
-// aim is a session that gets a record with QoS 1 or 2, and what it gets.
+// aim is a session that gets a record with QoS 1 or 2, and what it gets; or a group, to which one delivery is counted.
 type aim struct {
 	c          *client
+	g          *group // instead of c
 	deliveries []session.Delivery
 }
 
-// targetsOf lists the sessions that get a record.
+// oneDelivery is what a group gets: which member with what QoS is seen when it is given.
+var oneDelivery = make([]session.Delivery, 1)
+
+// targetsOf lists the sessions and groups that get a record. Queues read their streams.
 func (b *Broker) targetsOf(m *message.Message, pos message.Position) (all []aim) {
 	var t metrics.Tally // not added up: who reads the log counts what it passes over
 	b.router.Targets(m.Topic, pos, func(to router.Subscriber, subs []*session.Subscription) {
+		if g, ok := to.(*group); ok && !g.isQueue() && g.durable.Load() && g.wants(m) {
+			all = append(all, aim{g: g, deliveries: oneDelivery})
+		}
 		c, ok := to.(*client)
 		if !ok {
 			return

@@ -83,19 +83,26 @@ func (g *group) wants(m *message.Message) bool {
 	return (g.key.filter == "" || mqtt.MatchTopic(g.key.filter, m.Topic)) && g.stream.Matches(m.Topic)
 }
 
-// tooOld drops what the stream does not show any more. What has expired by itself goes when its turn comes.
+// tooOld drops what has waited longer than it may, or the stream does not show any more. What has expired by itself goes when its turn comes.
 func (g *group) tooOld(m *message.Message) bool {
-	if g.stream == nil || !g.stream.TooOld(m, time.Now()) {
+	if g.stream == nil {
+		old := g.broker.tooOld(m, time.Now())
+		if old {
+			g.broker.metrics.Drop(message.DropQueueAge, 1)
+		}
+		return old
+	}
+	if !g.stream.TooOld(m, time.Now()) {
 		return false
 	}
 	g.broker.metrics.Drop(message.DropStreamTrimmed, 1)
 	return true
 }
 
-// ReadParked implements router.Parked: it queues what the stream's store has before the log.
+// ReadParked implements router.Parked: it queues what the stream's store has before the log, or what was parked.
 func (g *group) ReadParked(ctx context.Context, b *conn.Batch) bool {
 	if g.stream == nil {
-		return true
+		return g.readParked(ctx, b)
 	}
 	from := g.skip(g.stream.Info().First)
 	if !from.Less(g.stream.End()) {

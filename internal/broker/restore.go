@@ -37,8 +37,8 @@ type restorer struct {
 	now     time.Time
 	end     message.Position // of the log
 	clients map[state.Owner]*client
-	places  map[groupKey]message.Position // where groups read on
-	members []func()                      // to join them
+	places  map[groupKey]groupPlace // where groups read on
+	members []func()                // to join them
 	cursors map[state.Owner]map[string]state.StreamCursor
 }
 
@@ -49,7 +49,7 @@ func (b *Broker) restore() error {
 		b.groups.declareAll()
 		return nil
 	}
-	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]message.Position)}
+	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]groupPlace)}
 	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.streamCursors, r.subscriptions, r.groups, r.given, r.delayed} {
 		if err := step(); err != nil {
 			return err
@@ -241,8 +241,8 @@ func (r *restorer) share(c *client, key string, sub *subscription, versions *ses
 		oldest = oldest.Prev
 	}
 	of := groupKey{name, sub.filter}
-	if place, ok := r.places[of]; r.b.consumed(name) == nil && (!ok || oldest.From.Less(place)) {
-		r.places[of] = oldest.From
+	if place, ok := r.places[of]; r.b.consumed(name) == nil && (!ok || oldest.From.Less(place.next)) {
+		r.places[of] = groupPlace{next: oldest.From}
 	}
 	r.members = append(r.members, func() {
 		c.mu.Lock()
@@ -257,7 +257,7 @@ func (r *restorer) groups() error {
 		s, err := state.DecodeGroup(kv)
 		if err == nil {
 			kept = append(kept, s)
-			r.places[groupKey{s.Name, s.Filter}] = s.Next
+			r.places[groupKey{s.Name, s.Filter}] = groupPlace{s.Next, s.ParkedTo}
 		}
 		return err
 	})
@@ -281,6 +281,37 @@ func (r *restorer) groups() error {
 		}
 	}
 	r.b.submitOps(over)
+	if err == nil {
+		err = r.groupParked()
+	}
+	return err
+}
+
+// groupParked counts what is parked for groups. What is not before the end of a pass that was finished, or was given, goes.
+func (r *restorer) groupParked() error {
+	var stale []storage.Op
+	err := r.scan(state.GroupParked, func(kv storage.KV) error {
+		name, filter, pos, bytes, err := state.DecodeGroupParked(kv)
+		if err != nil {
+			return err
+		}
+		g := r.b.groups.find(name, filter)
+		if g == nil {
+			stale = append(stale, state.Delete(kv.Key))
+			return nil
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		place := r.places[g.key]
+		switch {
+		case pos.Less(place.next) || !pos.Less(place.parkedTo):
+			stale = append(stale, state.Delete(kv.Key))
+		case !pos.Less(g.cursor.next): // nothing has read it since
+			g.shelf.put(bytes)
+		}
+		return nil
+	})
+	r.b.submitOps(stale)
 	return err
 }
 

@@ -69,6 +69,7 @@ type Group struct {
 	Name, Filter string
 	Next         message.Position
 	Returned     []Flight
+	ParkedTo     message.Position // before it, what the group still gets was parked; zero: nothing was, and it is not written
 }
 
 func groupKey(name, filter string) []byte { return []byte("g" + name + "\x00" + filter) }
@@ -78,6 +79,9 @@ func PutGroup(g *Group) storage.Op {
 	w := newWriter()
 	w.position(g.Next)
 	w.flights(g.Returned)
+	if !g.ParkedTo.IsZero() {
+		w.position(g.ParkedTo)
+	}
 	return storage.Op{Key: groupKey(g.Name, g.Filter), Value: w.b}
 }
 
@@ -92,6 +96,9 @@ func DecodeGroup(kv storage.KV) (*Group, error) {
 	}
 	r := newReader(kv.Value)
 	g := &Group{Name: name, Filter: filter, Next: r.position(), Returned: r.flights()}
+	if len(r.b) > 0 {
+		g.ParkedTo = r.position()
+	}
 	return g, r.done(kv.Key)
 }
 

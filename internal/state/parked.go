@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -49,6 +50,35 @@ func DecodeParked(kv storage.KV) (o Owner, p *ParkedMessage, err error) {
 		r.fail()
 	}
 	return o, p, r.done(kv.Key)
+}
+
+// GroupParkedOf is the prefix of all that was parked for a group.
+func GroupParkedOf(name, filter string) []byte { return []byte("q" + name + "\x00" + filter + "\x00") }
+
+// GroupParkedKey is the key of a message that was parked for a group.
+func GroupParkedKey(name, filter string, pos message.Position) []byte {
+	return appendPlace(GroupParkedOf(name, filter), pos)
+}
+
+// PutGroupParked keeps a message that was parked for a group. bytes are those of its body.
+func PutGroupParked(name, filter string, pos message.Position, bytes int64) storage.Op {
+	w := newWriter()
+	w.uint(uint64(bytes))
+	return storage.Op{Key: GroupParkedKey(name, filter, pos), Value: w.b}
+}
+
+// DecodeGroupParked reads an entry of GroupParked.
+func DecodeGroupParked(kv storage.KV) (name, filter string, pos message.Position, bytes int64, err error) {
+	end := len(kv.Key) - 13
+	if end < 1 || kv.Key[end] != 0 {
+		return "", "", pos, 0, fmt.Errorf("%w: key %q", errCut, kv.Key)
+	}
+	name, filter, ok := strings.Cut(string(kv.Key[1:end]), "\x00")
+	r := newReader(kv.Value)
+	if bytes = int64(r.below(1 << 62)); !ok {
+		r.fail()
+	}
+	return name, filter, parsePlace(kv.Key[end+1:]), bytes, r.done(kv.Key)
 }
 
 // BodyKey is the key of a parked message's body.

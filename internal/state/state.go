@@ -13,7 +13,8 @@
 //	d number                      a message that waits for its delay
 //	g name NUL filter             a shared group: its place in the log, and what came back
 //	p client NUL inc place n      a message that was parked for a session: its delivery
-//	b place                       the body of parked messages, once for all sessions
+//	q name NUL filter NUL place   a message that was parked for a shared group
+//	b place                       the body of parked messages, once for all sessions and groups
 //	h name NUL kind …             a declared stream: what it is, its chunks or its topics' last messages (stream.go)
 //	c client NUL inc key          where a session's subscription reads a stream
 //	m name                        numbers of the broker: clock, wall, incarnation, delayed
@@ -45,6 +46,7 @@ var (
 	Groups        = []byte{'g'}
 	Assigned      = []byte{'a'}
 	Parked        = []byte{'p'}
+	GroupParked   = []byte{'q'}
 	Bodies        = []byte{'b'}
 	Streams       = []byte{'h'}
 	StreamCursors = []byte{'c'}
