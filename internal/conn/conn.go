@@ -95,7 +95,6 @@ const (
 type Conn struct {
 	// Static after construction.
 	opts      *Options
-	handler   Handler
 	info      Info
 	transport Transport
 	wake      func() // tells the driver that Resume, Close or CloseAfterInput was called
@@ -105,6 +104,7 @@ type Conn struct {
 	carry      []byte // what has arrived of a packet that is not complete, or what waits behind a suspension
 	aliases    aliasTable
 	authMethod string
+	handler    Handler      // nil: the connection was accepted; written under mu as well
 	port       Port         // written under mu as well
 	event      func(*Batch) // to run before the next packet; nil: none
 	keepAlive  slot
@@ -183,12 +183,12 @@ func (c *Conn) finish() {
 	c.inHeld.Store(0)
 	c.keepAlive.remove()
 	c.mu.Lock()
-	port := c.port
+	port, handler := c.port, c.handler
 	c.mu.Unlock()
 	if port != nil {
 		port.Closed()
 	} else {
-		c.handler.Aborted(c)
+		handler.Aborted(c)
 	}
 }
 

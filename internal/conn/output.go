@@ -93,6 +93,7 @@ func (c *Conn) Accept(port Port, ack *mqtt.Connack, keepAliveSeconds uint16) boo
 	fits := !c.closed && c.appendConnack(ack)
 	if fits {
 		c.port, c.state, c.accepted = port, open, true
+		c.handler = nil // and what it knows of the CONNECT
 		c.keepAlive.set(time.Duration(keepAliveSeconds) * time.Second * 3 / 2)
 	}
 	c.mu.Unlock()
