@@ -68,6 +68,8 @@ type Broker interface {
 	Streams
 	AccessControl
 	Sources
+	OnBehalf
+	Pending
 	Listening
 	Groups
 	Observed
@@ -140,7 +142,7 @@ func (s *Server) own() []Resource {
 	o := &s.opts
 	return []Resource{
 		s.health(), s.scrape, s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, pages{mqtt: o.MQTT},
-		&sources{broker: o.Broker}, &bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
+		&sources{broker: o.Broker}, &onBehalf{broker: o.Broker, node: o.Node}, &pending{o.Broker}, &bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
 		&rules{access: o.Broker, kind: builtin.ForClient, plural: "clients", field: "clientid"},
 		&rules{access: o.Broker, kind: builtin.ForUser, plural: "users", field: "username"},
 		&rules{access: o.Broker, kind: builtin.ForRole, plural: "roles", field: "role"},

@@ -165,7 +165,7 @@ func (c *client) attach(l *link) {
 	c.rouse()
 	c.link = l
 	c.epoch++
-	c.holds = nil
+	c.holds, c.held, c.coming = nil, 0, nil
 	c.releases, c.releasing = nil, false // PUBREL comes again by itself
 	c.paused = false
 	c.session.Attach(session.Connection{Version: l.version, ReceiveMaximum: int(l.receiveMaximum)})

@@ -43,6 +43,7 @@ type awake struct {
 	taken      []*state.ParkedMessage // those that were queued, and are still in the store
 	releases   []uint16               // PUBREL packets that wait for the state to be kept
 	holds      *link                  // has nothing sent until a change of subscriptions is kept; nil: none
+	held       int                    // how many changes holds is for
 	releasing  bool                   // and a commit is under way for those before them
 }
 

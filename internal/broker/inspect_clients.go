@@ -147,6 +147,9 @@ func (c *client) subscriptionInfos() (infos []SubscriptionInfo) {
 }
 
 func (c *client) subscriptionInfo(key string, v *session.Subscription) SubscriptionInfo {
+	if _, given, mounted := strings.Cut(key, "\x00"); mounted { // see link.key
+		key = given
+	}
 	return SubscriptionInfo{
 		ClientID: c.id, Filter: key, QoS: v.QoS, NoLocal: v.NoLocal, RetainAsPublished: v.RetainAsPublished, RetainHandling: v.RetainHandling,
 		Identifier: v.ID, Durable: c.durable.Load(),

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/barid-mqtt/barid/internal/auth"
@@ -122,17 +123,27 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 	l.commit(changes, func(b *conn.Batch) {
 		l.conn.Send(b, &mqtt.Suback{PacketID: p.PacketID, Codes: l.subackCodes(p, codes)})
 		c.mu.Lock()
-		for _, ch := range changes {
-			if ch.retained {
-				c.cancelReplay(ch.sub)
-				ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
-			}
-		}
-		c.coming = nil
-		c.dirtied()
+		c.startReplays(changes)
 		c.mu.Unlock()
 	})
 	return nil
+}
+
+// startReplays begins to send the retained messages that changes ask for, once those are kept. The caller holds c.mu.
+func (c *client) startReplays(changes []change) {
+	for i := range changes {
+		ch := &changes[i]
+		if !ch.retained {
+			continue
+		}
+		c.rouse()
+		c.cancelReplay(ch.sub)
+		ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
+		if at := slices.Index(c.coming, ch.key); at >= 0 {
+			c.coming = slices.Delete(c.coming, at, at+1)
+		}
+	}
+	c.dirtied()
 }
 
 func anyFailed(codes []mqtt.ReasonCode) bool {
@@ -182,21 +193,12 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 	c := l.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range changes {
-		changes[i].asOf = c.broker.retainedFor(changes[i].sub.filter).Changes()
-		c.inForce(&changes[i], pos)
-	}
-	ops := append(c.subscriptionOps(changes, pos), c.replayOps(changes)...)
-	if c.link == l {
-		c.holds = l // until SUBACK is sent
-	}
+	ops := c.takeEffect(l, changes, pos)
 	resume := func(b *conn.Batch) {
 		then(b)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.holds == l {
-			c.holds = nil
-		}
+		c.unhold(l)
 		c.pump(b) // a group may have waited for the subscription as well
 	}
 	if len(ops) == 0 {
@@ -216,12 +218,36 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 	})
 }
 
+// takeEffect puts changes in force from a place on, and returns what keeps that. Until unhold, nothing is sent to l. The
+// caller holds c.mu.
+func (c *client) takeEffect(l *link, changes []change, pos message.Position) []storage.Op {
+	for i := range changes {
+		changes[i].asOf = c.broker.retainedFor(changes[i].sub.filter).Changes()
+		c.inForce(&changes[i], pos)
+	}
+	ops := append(c.subscriptionOps(changes, pos), c.replayOps(changes)...)
+	if l != nil && c.link == l {
+		c.holds = l // until SUBACK is sent
+		c.held++
+	}
+	return ops
+}
+
+// unhold ends what takeEffect began. The caller holds c.mu.
+func (c *client) unhold(l *link) {
+	if l == nil || c.holds != l {
+		return
+	}
+	if c.held--; c.held == 0 {
+		c.holds = nil
+	}
+}
+
 // replayOps keep that the subscriptions are to get retained messages, along with the subscriptions. The caller holds c.mu.
 func (c *client) replayOps(changes []change) (ops []storage.Op) {
 	c.rouse()
-	c.coming = nil
 	for i := range changes {
-		if changes[i].retained {
+		if changes[i].retained && !slices.Contains(c.coming, changes[i].key) {
 			c.coming = append(c.coming, changes[i].key)
 		}
 	}

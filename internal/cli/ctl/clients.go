@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 )
 
 var clientColumns = []column{
@@ -18,6 +20,23 @@ var subscriptionColumns = []column{
 	{title: "NO LOCAL", field: "nl"}, {title: "RAP", field: "rap"}, {title: "RH", field: "rh"}, {title: "DURABLE", field: "durable"},
 }
 
+var pendingColumns = []column{
+	{title: "TOPIC", field: "topic"}, {title: "QOS", field: "qos"}, {title: "FROM", field: "from_clientid"}, {title: "PUBLISHED", field: "publish_at", show: milliseconds},
+	{title: "PAYLOAD", field: "payload"},
+}
+
+var pendingOptions = []option{
+	{name: "limit", usage: "at most `N`, 100 by default", kind: number, param: "limit"},
+	{name: "position", usage: "where an answer in --json ended (`POSITION`)", param: "position"},
+	{name: "payload", usage: "`HOW` to show it: none, base64 or plain (base64 by default)", param: "payload"},
+}
+
+// milliseconds says a time in milliseconds since 1970.
+func milliseconds(v any) string {
+	n, _ := v.(float64)
+	return time.UnixMilli(int64(n)).Format("2006-01-02 15:04:05")
+}
+
 var clientCommands = []command{
 	{words: "clients list", short: "sessions, connected or not", method: "GET", path: "/clients", columns: clientColumns, options: with(
 		option{name: "like", usage: "whose client id holds `PART`", param: "like_clientid"},
@@ -28,6 +47,15 @@ var clientCommands = []command{
 	{words: "clients show", short: "one session", operands: []string{"CLIENTID"}, method: "GET", path: "/clients/{CLIENTID}", columns: clientColumns},
 	{words: "clients subscriptions", short: "what a client is subscribed to", operands: []string{"CLIENTID"}, method: "GET",
 		path: "/clients/{CLIENTID}/subscriptions", columns: subscriptionColumns[1:]},
+	{words: "clients subscribe", short: "subscribe a connected client, under its own rules", operands: []string{"CLIENTID", "FILTER"}, options: []option{
+		{name: "qos", usage: "0, 1 or 2 (`N`; 0 by default)", kind: number, param: "qos"},
+	}, columns: subscriptionColumns, run: subscribe},
+	{words: "clients unsubscribe", short: "end a subscription of a connected client", operands: []string{"CLIENTID", "FILTER"}, run: subscribe,
+		done: "{CLIENTID} is not subscribed to {FILTER}"},
+	{words: "clients queue", short: "what waits for a client", operands: []string{"CLIENTID"}, method: "GET", path: "/clients/{CLIENTID}/mqueue_messages",
+		options: pendingOptions, columns: pendingColumns},
+	{words: "clients inflight", short: "what was sent to a client and is not acknowledged", operands: []string{"CLIENTID"}, method: "GET",
+		path: "/clients/{CLIENTID}/inflight_messages", options: pendingOptions, columns: append([]column{{title: "ID", field: "packet_id"}}, pendingColumns...)},
 	{words: "clients kick", short: "end sessions and their connections; they may come again: ban them to keep them out", operands: []string{"CLIENTID…"}, run: kick},
 }
 
@@ -41,6 +69,18 @@ func version(v any) string {
 		return "5.0"
 	}
 	return format(v)
+}
+
+// subscribe sends the last word of the command to the client's path.
+func subscribe(s *session, c *call) error {
+	_, verb, _ := strings.Cut(c.words, " ")
+	body := c.fields()
+	body["topic"] = c.operand("FILTER")
+	data, err := s.call(http.MethodPost, "/clients/"+pathEscape(c.operand("CLIENTID"))+"/"+verb, nil, body)
+	if err != nil {
+		return err
+	}
+	return s.show(c, data)
 }
 
 // kick ends sessions, and goes on where one is not there.

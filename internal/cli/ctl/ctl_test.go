@@ -84,7 +84,7 @@ func TestCommands(t *testing.T) {
 	}
 	for _, c := range []struct {
 		args, stdin string
-		request     string // the last one
+		request     string // one of those made
 		answer      string
 		status      int
 		stdout      string // part of what is printed
@@ -93,6 +93,12 @@ func TestCommands(t *testing.T) {
 		{"clients list --json", "", "GET /api/v5/clients", page(client), 0, `"hasnext": false`},
 		{"clients show a/b", "", "GET /api/v5/clients/a%2Fb", "200 " + client, 0, "expiry     never\n"},
 		{"clients show ..", "", "GET /api/v5/clients/%2E%2E", "200 " + client, 0, "version    3.1.1\n"},
+		{"clients subscribe c a/# --qos 1", "", `POST /api/v5/clients/c/subscribe {"qos":1,"topic":"a/#"}`, `200 {"clientid":"c","topic":"a/#","qos":1}`, 0, "filter    a/#\n"},
+		{"clients unsubscribe c a/#", "", `POST /api/v5/clients/c/unsubscribe {"topic":"a/#"}`, "204", 0, "c is not subscribed to a/#\n"},
+		{"clients queue c --payload plain", "", "GET /api/v5/clients/c/mqueue_messages?payload=plain", page(`{"topic":"t","qos":1,"publish_at":0,"payload":"a\nb"}`), 0, `a\nb`},
+		{"clients inflight c", "", "GET /api/v5/clients/c/inflight_messages", page(`{"packet_id":7,"topic":"t"}`), 0, "7   t"},
+		{"alarms list --past", "", "GET /api/v5/alarms?activated=false", page(`{"name":"disk_full","message":"m"}`), 0, "disk_full"},
+		{"alarms forget", "", "DELETE /api/v5/alarms", "204", 0, "forgotten"},
 		{"clients kick a", "", "DELETE /api/v5/clients/a", "204", 0, "a: its session is over\n"},
 		{"subscriptions --match t/1 --qos 1", "", "GET /api/v5/subscriptions?match_topic=t%2F1&qos=1", page(`{"clientid":"c","topic":"t/+","qos":1,"durable":true}`), 0, "c         t/+"},
 		{"topics", "", "GET /api/v5/topics", page(`{"topic":"t/#"}`), 0, "FILTER\nt/#\n"},
@@ -132,7 +138,7 @@ func TestCommands(t *testing.T) {
 		request, _, _ := strings.Cut(c.request, " {")
 		f := &fake{answers: map[string]string{request: c.answer}}
 		status, stdout, stderr := ctl(t, f, c.stdin, strings.Fields(c.args)...)
-		if len(f.asked) == 0 || f.asked[len(f.asked)-1] != c.request {
+		if !slices.Contains(f.asked, c.request) {
 			t.Errorf("%s: asked %q, not %q", c.args, f.asked, c.request)
 		}
 		if status != c.status || !strings.Contains(stdout, c.stdout) || (stderr == "") != (status == 0) || strings.Count(stderr, "\n") > 1 {
@@ -156,6 +162,18 @@ func TestJSONIsForScripts(t *testing.T) {
 	for _, args := range []string{"clients kick a --json", "--json keys delete a"} {
 		if status, stdout, stderr := ctl(t, f, "", strings.Fields(args)...); status != 0 || stdout != "" || stderr != "" {
 			t.Errorf("%s: status %d, printed %q and %q", args, status, stdout, stderr)
+		}
+	}
+}
+
+// Who adds users that nobody asks about is told.
+func TestWhatIsNotInEffectIsSaid(t *testing.T) {
+	f := &fake{answers: map[string]string{"POST /api/v5" + usersPath: `201 {"user_id":"u"}`, "PUT /api/v5" + rulesPath + "/users/u": "204",
+		"GET /api/v5/authentication":        `200 [{"id":"password_based:built_in_database","enable":false}]`,
+		"GET /api/v5/authorization/sources": `200 {"sources":[{"type":"built_in_database","enable":false}]}`}}
+	for args, want := range map[string]string{"users add u": "auth.built_in.users", "rules set users u": "auth.built_in.rules"} {
+		if status, _, stderr := ctl(t, f, "[]", strings.Fields(args)...); status != 0 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: status %d, printed %q", args, status, stderr)
 		}
 	}
 }

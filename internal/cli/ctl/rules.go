@@ -105,6 +105,7 @@ func rulesSet(s *session, c *call) error {
 	if err != nil {
 		return err
 	}
+	s.warnUnused("/authorization/sources", "built_in_database", "rules", "auth.built_in.rules")
 	return s.show(c, data)
 }
 

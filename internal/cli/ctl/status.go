@@ -13,6 +13,10 @@ var statusCommands = []command{
 	{words: "audit", short: "who changed what, newest first", method: "GET", path: "/audit", options: paging, columns: []column{
 		{title: "AT", field: "created_at"}, {title: "WHO", field: "source"}, {title: "FROM", field: "source_ip"},
 		{title: "DID", field: "http_method"}, {title: "WHAT", field: "http_path"}, {title: "RESULT", field: "operation_result"}, {title: "WHY", field: "failure"}}},
+	{words: "alarms list", short: "what is wrong with the broker now", method: "GET", path: "/alarms", options: with(
+		option{name: "past", usage: "what was wrong and is over", kind: yes, param: "activated", value: "false"}), columns: []column{
+		{title: "ALARM", field: "name"}, {title: "SINCE", field: "activate_at"}, {title: "UNTIL", field: "deactivate_at"}, {title: "MESSAGE", field: "message"}}},
+	{words: "alarms forget", short: "forget the alarms that are over", method: "DELETE", path: "/alarms", done: "the alarms that were over are forgotten"},
 	{words: "explain", short: "would a client get a message on a topic now, and why", operands: []string{"CLIENTID", "TOPIC"},
 		options: []option{
 			{name: "qos", usage: "of the message (`N`, 1 by default)", kind: number, param: "qos"},
@@ -34,6 +38,7 @@ var counted = []struct {
 	{"shared groups", "/groups", nil},
 	{"retained messages", "/mqtt/retainer/messages", nil},
 	{"bans", "/banned", nil},
+	{"alarms", "/alarms", url.Values{"activated": {"true"}}},
 }
 
 func status(s *session, _ *call) error {

@@ -1,7 +1,9 @@
 package ctl
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -54,5 +56,25 @@ func (s *session) withPassword(c *call, method, path string, body map[string]any
 	if err != nil {
 		return err
 	}
+	s.warnUnused("/authentication", "password_based:built_in_database", "users", "auth.built_in.users")
 	return s.show(c, data)
+}
+
+// warnUnused says that what was kept is not in effect, where the configuration does not use it.
+func (s *session) warnUnused(path, name, what, key string) {
+	data, err := s.call(http.MethodGet, path, nil, nil)
+	if err != nil {
+		return // it was only for a hint
+	}
+	var list []map[string]any
+	if json.Unmarshal(data, &list) != nil {
+		var v struct{ Sources []map[string]any }
+		_ = json.Unmarshal(data, &v) // likewise
+		list = v.Sources
+	}
+	for _, one := range list {
+		if (one["id"] == name || one["type"] == name) && one["enable"] == false {
+			fmt.Fprintf(s.env.Stderr, "note: these %s are not in effect: set %s: true\n", what, key)
+		}
+	}
 }
