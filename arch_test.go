@@ -45,6 +45,7 @@ internal/alarm               <
 
 # State.
 internal/metrics             < mqtt internal/message
+internal/tracing             < mqtt internal/message + go.opentelemetry.io/otel
 internal/sys                 < internal/metrics
 internal/emqx                < mqtt internal/message internal/metrics
 internal/monitor             <
@@ -114,6 +115,7 @@ scripts/hostile              < mqtt internal/hostile
 var testModules = []string{
 	"go.uber.org/goleak", "pgregory.net/rapid", "github.com/gorilla/websocket",
 	"github.com/eclipse/paho.golang", "github.com/golang-jwt/jwt", "github.com/eclipse/paho.mqtt.golang",
+	"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf",
 }
 
 func TestImportsFollowThePolicy(t *testing.T) {

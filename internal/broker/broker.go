@@ -28,6 +28,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/internal/sys"
+	"github.com/barid-mqtt/barid/internal/tracing"
 )
 
 // catchUpWorkers read the log for sessions that lag behind.
@@ -101,12 +102,13 @@ type Broker struct {
 	subscriptions atomic.Int64
 	delayed       delayed
 	watch         watch
-	releasing     atomic.Int64 // when a commit was told of last; see released
-	sys           sysTopics    // owned by the timers' goroutine
-	fullFor       int          // seconds for which the memory has been full; owned by the timers' goroutine
-	jumpedAt      time.Time    // the machine's clock, last; likewise once that runs
-	trimmed       time.Time    // the sessions, last; likewise
-	lagLooked     time.Time    // for what waits, last; likewise
+	tracer        *tracing.Tracer // static; nil: nothing is traced
+	releasing     atomic.Int64    // when a commit was told of last; see released
+	sys           sysTopics       // owned by the timers' goroutine
+	fullFor       int             // seconds for which the memory has been full; owned by the timers' goroutine
+	jumpedAt      time.Time       // the machine's clock, last; likewise once that runs
+	trimmed       time.Time       // the sessions, last; likewise
+	lagLooked     time.Time       // for what waits, last; likewise
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*conn.Conn]net.Conn
@@ -162,6 +164,9 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		if err := b.openEngine(); err != nil {
 			return nil, err
 		}
+	}
+	if err := b.openTracing(); err != nil {
+		return nil, errors.Join(err, b.engine.Close())
 	}
 	if err := b.startClock(); err != nil {
 		return nil, errors.Join(err, b.engine.Close())

@@ -347,6 +347,10 @@ func (c *client) write(w conn.Writer, d *session.Delivery, id uint16, dup bool) 
 	}
 	if !w.Publish(d, conn.Topic(d.Message, c.link.mount), id, dup) {
 		c.discard(id, d, message.DropTooLarge)
+		return
+	}
+	if t := c.broker.tracer; t != nil {
+		t.Deliver(d.Message, c.id, d.QoS, dup)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/tracing"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -41,12 +42,13 @@ type link struct {
 	topic     string        // of the last PUBLISH
 	packetID  uint16        // of the PUBLISH that is being handled
 	packetQoS mqtt.QoS
-	read      time.Duration // when it was read, since the broker's start
-	rates     []*rate       // that what the client publishes counts for; none: no limit
-	paid      bool          // the PUBLISH that is being handled, and is to be retried, has been counted
-	receipts  receipts      // guarded by client.mu
-	expiry    timer         // of identity; guarded by client.mu
-	ended     func()        // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
+	trace     *message.Trace // of that; nil: it is not followed
+	read      time.Duration  // when it was read, since the broker's start
+	rates     []*rate        // that what the client publishes counts for; none: no limit
+	paid      bool           // the PUBLISH that is being handled, and is to be retried, has been counted
+	receipts  receipts       // guarded by client.mu
+	expiry    timer          // of identity; guarded by client.mu
+	ended     func()         // called once the connection is over and the session detached; nil: nobody waits. Guarded by Broker.mu
 }
 
 // busyRetry is how long to wait before the engine, which was busy, is asked again.
@@ -92,9 +94,15 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 	l.packetID, l.packetQoS, l.read = p.PacketID, p.QoS, b.Now.Sub(c.broker.started)
 	m := l.message(b.Now, topic, p)
 	defer m.Release()
+	if c.broker.tracer != nil {
+		l.follow(m, p, b.Now)
+	}
 	code, waits, err := c.broker.publish(b, m, publisher{
 		packetID: p.PacketID, keepID: p.QoS == mqtt.ExactlyOnce && c.durable.Load(), waiter: l,
 		ops: l.inboundOps(p.QoS, p.PacketID)})
+	if m.Trace != nil && (err != nil || !waits || p.QoS == mqtt.AtMostOnce) {
+		tracing.Of(m.Trace).End(ended(code, err))
+	}
 	if err == storage.ErrBusy {
 		l.forget(p)
 		l.conn.Suspend()
@@ -114,6 +122,26 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 	}
 	l.settle(b, p.QoS, p.PacketID, code)
 	return conn.Done, nil
+}
+
+// ended is the code of a PUBLISH that was handled, or not.
+func ended(code mqtt.ReasonCode, err error) mqtt.ReasonCode {
+	switch err {
+	case nil:
+		return code
+	case storage.ErrBusy:
+		return mqtt.ServerBusy
+	}
+	return mqtt.UnspecifiedError
+}
+
+// follow begins the trace of the PUBLISH that is being handled, if it is to have one.
+func (l *link) follow(m *message.Message, p *mqtt.Publish, now time.Time) {
+	l.trace = nil
+	if span := l.client.broker.tracer.Begin(m.Topic, l.client.id, p, now); span != nil {
+		l.trace = &message.Trace{Span: span}
+		m.Trace = l.trace
+	}
 }
 
 // notKept reports whether a code means that a message which is allowed is lost unless it is sent again.
@@ -243,7 +271,8 @@ func (l *link) Wait() (p router.Pending, waits bool) {
 		return p, false
 	}
 	ticket := l.conn.AckLater(ackOf(l.packetQoS), l.packetID)
-	return router.Pending{Ticket: uint64(ticket), PacketID: l.packetID, QoS: l.packetQoS, Read: l.read}, true
+	tracing.Of(l.trace).Commit()
+	return router.Pending{Ticket: uint64(ticket), PacketID: l.packetID, QoS: l.packetQoS, Read: l.read, Trace: l.trace}, true
 }
 
 // Unwait implements router.Waiter.
@@ -254,6 +283,7 @@ func (l *link) Unwait() { l.conn.AckCancel() }
 func (l *link) Committed(p router.Pending, code mqtt.ReasonCode) {
 	c, qos, id, ticket := l.client, p.QoS, p.PacketID, conn.Ticket(p.Ticket)
 	c.broker.metrics.Acknowledge.Observe(c.broker.released() - p.Read)
+	tracing.Of(p.Trace).End(code)
 	c.mu.Lock()
 	now, answer := c.link, false
 	// A QoS 1 identifier of an earlier connection may mean another message by now, a QoS 2 identifier may not.

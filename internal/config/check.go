@@ -100,6 +100,7 @@ func (l *loader) check() {
 		l.failKey("api", "cert_file and key_file go together")
 	}
 	l.checkHostPort("metrics.bind", l.cfg.Metrics.Bind)
+	l.checkURL("tracing.otlp_endpoint", l.cfg.Tracing.OTLPEndpoint)
 	l.checkBinds(names)
 	for _, name := range slices.Sorted(maps.Keys(l.cfg.Streams)) {
 		l.checkStream("streams."+name, l.cfg.Streams[name])

@@ -23,6 +23,7 @@ type Config struct {
 	Streams    map[string]Stream   `yaml:"streams"`
 	Logging    Logging             `yaml:"logging"`
 	Metrics    Metrics             `yaml:"metrics"`
+	Tracing    Tracing             `yaml:"tracing"`
 	Auth       Auth                `yaml:"auth"`
 	Limits     Limits              `yaml:"limits"`
 }
@@ -224,6 +225,12 @@ type Logging struct {
 type Metrics struct {
 	Bind           string `yaml:"bind" doc:"host:port of a metrics endpoint of its own; empty: only on the API's"`
 	AllowAnonymous bool   `yaml:"allow_anonymous" doc:"serve metrics without credentials"`
+}
+
+// Tracing is where traces of messages go.
+type Tracing struct {
+	OTLPEndpoint string  `yaml:"otlp_endpoint" doc:"URL of an OpenTelemetry collector that takes OTLP over HTTP; empty: nothing is traced"`
+	SampleRatio  float64 `yaml:"sample_ratio" max:"1" doc:"share of the messages without trace context that are traced, from 0 to 1"`
 }
 
 // Rate is how much a client, or some together, may publish. Past it they are read more slowly.

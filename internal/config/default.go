@@ -10,6 +10,7 @@ func Default() *Config {
 			"ws":  {Type: WS, Bind: "127.0.0.1:8083", Path: defaultPath},
 		},
 		API:     API{Bind: "127.0.0.1:18083", Admin: Admin{Username: "admin"}, MQTT: true, CORSOrigins: []string{}, Hosts: []string{}},
+		Tracing: Tracing{SampleRatio: 0.01},
 		MQTT:    defaultMQTT(),
 		Session: defaultSession(),
 		Streams: map[string]Stream{},

@@ -38,6 +38,12 @@ func setScalar(v reflect.Value, f *field, text string) (problem string) {
 			return fmt.Sprintf("%q is not a whole number %s", text, f.bounds())
 		}
 		v.SetInt(n)
+	case reflect.Float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= float64(f.min) && n <= float64(f.max)) {
+			return fmt.Sprintf("%q is not a number %s", text, f.bounds())
+		}
+		v.SetFloat(n)
 	default:
 		panic("config: a key of type " + v.Type().String()) // a fault of Config's declaration, found by any test
 	}

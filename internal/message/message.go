@@ -24,8 +24,13 @@ type Message struct {
 	ClientID    string    // the publisher; "" for the broker itself
 	Username    string
 
+	Trace *Trace // nil: nobody follows the message
+
 	frame *frame // nil: the garbage collector's
 }
+
+// Trace is what follows a message on its way through the broker. It is not kept with the message.
+type Trace struct{ Span any }
 
 // Expired reports whether the message's expiry interval has passed at now.
 func (m *Message) Expired(now time.Time) bool {

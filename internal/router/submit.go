@@ -23,7 +23,8 @@ type Pending struct {
 	Ticket   uint64
 	PacketID uint16
 	QoS      mqtt.QoS
-	Read     time.Duration // when it was read, by the waiter's clock
+	Read     time.Duration  // when it was read, by the waiter's clock
+	Trace    *message.Trace // nil: nobody follows it
 }
 
 // submission is a message on its way through the engine. It is used again, so that a commit costs no memory besides the
