@@ -28,6 +28,7 @@ paho_version() {
 missing=()
 command -v mosquitto_rr >/dev/null || missing+=(mosquitto-clients)
 command -v mosquitto_passwd >/dev/null || missing+=(mosquitto)
+command -v promtool >/dev/null && command -v prometheus >/dev/null || missing+=(prometheus)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 paho_version >/dev/null || missing+=(python3-paho-mqtt)
