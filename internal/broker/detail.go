@@ -1,11 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/listener"
-	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/storage"
 )
 
@@ -36,8 +37,8 @@ type GroupDetail struct {
 	Durable      bool
 	Members      int
 	Queued       int   // read and not given to anybody
-	LagBytes     int64 // what the log holds for it, about
-	from         message.Position
+	Waiting      int64 // messages in the log and parked for it, as far as that was counted since the start
+	WaitingBytes int64
 }
 
 // StreamDetail is a stream.
@@ -72,36 +73,20 @@ func (b *Broker) Detail(groups int) Detail {
 	return d
 }
 
-// groupDetails describes the groups whose places in the log are the oldest, and says how many there are.
+// groupDetails describes the groups for which most waits, and says how many there are.
 func (b *Broker) groupDetails(most int) (details []GroupDetail, count int) {
-	begun := b.router.Begun()
 	b.groups.each(func(g *group) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		waiting := g.waitingFor()
 		details = append(details, GroupDetail{
 			Name: g.key.name, Filter: g.key.filter, Durable: g.durable.Load(), Members: g.members.Len(),
-			Queued: len(g.queue), from: g.cursor.place(begun),
+			Queued: len(g.queue), Waiting: waiting.messages, WaitingBytes: waiting.bytes,
 		})
 	})
 	count = len(details)
 	slices.SortFunc(details, func(x, y GroupDetail) int {
-		switch {
-		case x.Durable != y.Durable && x.Durable:
-			return -1
-		case x.Durable != y.Durable:
-			return 1
-		case x.from.Less(y.from):
-			return -1
-		case y.from.Less(x.from):
-			return 1
-		}
-		return y.Queued - x.Queued
+		return cmp.Or(cmp.Compare(y.WaitingBytes, x.WaitingBytes), cmp.Compare(y.Queued, x.Queued), strings.Compare(x.Name+x.Filter, y.Name+y.Filter))
 	})
-	details = details[:min(most, count)]
-	for i := range details {
-		if g := &details[i]; g.Durable {
-			g.LagBytes, _ = b.engine.Size(b.ctx, 0, g.from) // of a place that is gone, nothing is known
-		}
-	}
-	return details, count
+	return details[:min(most, count)], count
 }

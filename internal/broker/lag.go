@@ -9,15 +9,13 @@ import (
 
 // The alarms of what waits.
 const (
-	groupsLagAlarm   = "groups_lag"      // what the log holds for a shared group is much
+	groupsLagAlarm   = "groups_lag"      // what waits for a shared group is near the limit
 	sessionsLagAlarm = "sessions_lag"    // what waits for a session is near its limit
 	logAlarm         = "log_nearly_full" // the log is near storage.max_bytes
 )
 
 const (
 	lagInterval = 10 * time.Second
-	// groupLagBytes is how much the log may hold for a group, where storage.max_bytes sets no limit; the alarm is at 1 GiB.
-	groupLagBytes = 1 << 30 / lagHigh * 100
 	// An alarm begins at lagHigh percent of a limit, and ends below lagLow.
 	lagHigh, lagLow = 80, 70
 )
@@ -49,20 +47,25 @@ func (b *Broker) watchLog() {
 		map[string]any{"log_bytes": h.LogBytes, "limit_bytes": limit})
 }
 
+// watchGroups looks for durable groups for which nearly as much waits as may.
 func (b *Broker) watchGroups() {
-	limit := b.cfg.Storage.MaxBytes / 8 * 5 // the alarm is at half of it
-	if limit == 0 {
-		limit = groupLagBytes
+	limit, was := b.queueLimit(), b.alarms.Holds(groupsLagAlarm)
+	count := 0
+	details, _ := b.groupDetails(1 << 30)
+	for i := range details {
+		if g := &details[i]; near(g.Waiting, limit.messages, was) || near(g.WaitingBytes, limit.bytes, was) {
+			count++
+		}
 	}
-	worst, _ := b.groupDetails(1)
-	if len(worst) == 0 {
+	if count == 0 {
 		b.alarms.Deactivate(groupsLagAlarm)
 		return
 	}
-	g := &worst[0]
-	b.alarms.Set(groupsLagAlarm, near(g.LagBytes, limit, b.alarms.Holds(groupsLagAlarm)),
-		fmt.Sprintf("the log holds about %d bytes for the group %s of %s, which has %d members: they are too slow, or away; add some, or have its members end their sessions", g.LagBytes, g.Name, g.Filter, g.Members),
-		map[string]any{"group": g.Name, "filter": g.Filter, "members": g.Members, "lag_bytes": g.LagBytes})
+	g := &details[0] // of whom most waits
+	b.alarms.Activate(groupsLagAlarm,
+		fmt.Sprintf("%d shared groups have nearly as much waiting as session.queue_max_bytes or queue_max_messages allow, %s of %s most: %d messages, %d bytes, for %d members: they are too slow, or away; past it the oldest are dropped, or new ones refused",
+			count, g.Name, g.Filter, g.Waiting, g.WaitingBytes, g.Members),
+		map[string]any{"groups": count, "group": g.Name, "filter": g.Filter, "members": g.Members, "messages": g.Waiting, "bytes": g.WaitingBytes})
 }
 
 // watchSessions looks for sessions for which nearly as much waits as may.

@@ -74,36 +74,59 @@ func TestSessionsThatAreNearlyFullAreAnAlarm(t *testing.T) {
 	}
 }
 
-func TestAGroupThatLagsAndALogThatIsNearlyFullAreAlarms(t *testing.T) {
+func TestGroupsThatAreNearlyFullAreAnAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "session.queue_max_messages=10", "session.queue_memory_messages=1") // one is in the group's hands
+		defer w.close()
+		worker := w.subscriber(t, "worker", "$share/g/t", 1)
+		_ = worker.p.conn.Close()
+		synctest.Wait()
+		many(t, w, "t", 7, 100)
+		if w.holds(groupsLagAlarm) {
+			t.Fatal("70 % of the limit are an alarm")
+		}
+		many(t, w, "t", 2, 100)
+		if !w.holds(groupsLagAlarm) {
+			details, _ := w.b.groupDetails(10)
+			t.Fatalf("90 %% of the limit are none: %+v", details)
+		}
+		if a := w.b.alarms.Active()[0]; a.Details["group"] != "g" || a.Details["filter"] != "t" || a.Details["messages"].(int64) < 8 {
+			t.Errorf("the alarm is %+v", a)
+		}
+		back := w.durable(t, "worker")
+		for range 9 {
+			p := back.next(mqtt.PUBLISH).(*mqtt.Publish)
+			back.send(&mqtt.Puback{Ack: ids(p.PacketID)})
+		}
+		if w.holds(groupsLagAlarm) {
+			t.Error("the alarm stays, though nothing waits")
+		}
+	})
+}
+
+func TestALogThatIsNearlyFullIsAnAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "storage.max_bytes=10000")
 		defer w.close()
 		w.b.trimBytes = 0
-		worker := w.subscriber(t, "worker", "$share/g/t", 1)
-		_ = worker.p.conn.Close()
+		sub := w.subscriber(t, "away", "t", 1)
+		_ = sub.p.conn.Close()
 		synctest.Wait()
-		many(t, w, "t", 3, 1000)
-		if w.holds(groupsLagAlarm) || w.b.alarms.Holds(logAlarm) {
-			t.Fatalf("alarms at a third of the limit: %+v", w.b.alarms.Active())
-		}
-		many(t, w, "t", 3, 1000)
-		if !w.holds(groupsLagAlarm) || w.b.alarms.Holds(logAlarm) {
-			t.Fatalf("alarms at half of the limit: %+v", w.b.alarms.Active())
-		}
-		if a := w.b.alarms.Active()[0]; a.Details["group"] != "g" || a.Details["filter"] != "t" || a.Details["lag_bytes"].(int64) < 5000 {
-			t.Errorf("the alarm is %+v", a)
+		many(t, w, "t", 6, 1000)
+		if w.holds(logAlarm) {
+			t.Fatalf("an alarm at 60 %% of the limit: %+v", w.b.alarms.Active())
 		}
 		many(t, w, "t", 2, 1000)
 		if !w.holds(logAlarm) {
 			t.Fatalf("none at 80 %% of the limit: %+v", w.b.engine.Health())
 		}
-		back := w.durable(t, "worker")
+		back := w.durable(t, "away")
 		for range 8 {
 			p := back.next(mqtt.PUBLISH).(*mqtt.Publish)
 			back.send(&mqtt.Puback{Ack: ids(p.PacketID)})
 		}
-		if w.holds(groupsLagAlarm) || w.holds(logAlarm) {
-			t.Errorf("alarms that stay: %+v", w.b.alarms.Active())
+		if w.holds(logAlarm) {
+			t.Errorf("an alarm that stays: %+v", w.b.alarms.Active())
 		}
 	})
 }

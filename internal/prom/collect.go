@@ -130,7 +130,8 @@ func parts(w writer, d *broker.Detail) {
 		labels := []string{"group", g.Name, "filter", g.Filter}
 		w.gauge("barid_group_members", "Members of a shared group, of those 50 that lag most.", float64(g.Members), labels...)
 		w.gauge("barid_group_queued_messages", "Messages that a group has read and not given to a member.", float64(g.Queued), labels...)
-		w.gauge("barid_group_lag_bytes", "What the log holds for a durable group, about.", float64(g.LagBytes), labels...)
+		w.gauge("barid_group_lag_messages", "Messages that wait for a durable group, in the log and parked, as far as that was counted since the start.", float64(g.Waiting), labels...)
+		w.gauge("barid_group_lag_bytes", "Their size.", float64(g.WaitingBytes), labels...)
 	}
 	for _, s := range d.Streams {
 		w.gauge("barid_stream_messages", "Messages that a stream keeps.", float64(s.Messages), "stream", s.Name)

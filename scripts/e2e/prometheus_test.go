@@ -114,7 +114,7 @@ func TestPrometheusScrapesTheBroker(t *testing.T) {
 		`barid_dropped_total{job="barid",reason="no_subscriber"}`: "5", `barid_publish_ack_seconds_count{job="barid"}`: "5",
 		`barid_sessions_durable_away{job="barid"}`: "1", `barid_storage_healthy{job="barid"}`: "1", `barid_streams{job="barid"}`: "1",
 		`emqx_messages_qos1_received{job="emqx"}`: "5", `emqx_messages_dropped_no_subscribers{job="emqx"}`: "5", `emqx_sessions_count{job="emqx"}`: "1",
-		`count(barid_commit_stage_seconds_bucket{job="barid",le="+Inf"})`: "3",
+		`count(barid_commit_stage_seconds_bucket{job="barid",le="+Inf"})`:                   "3",
 		`histogram_quantile(0.99, barid_publish_ack_seconds_bucket{job="barid"}) < bool 10`: "1",
 	} {
 		eventually(t, expr, func() (bool, string) {
