@@ -70,6 +70,9 @@ internal/devcerts            <
 internal/listener            < pkg/proxyproto pkg/ratelimit pkg/unpolled pkg/websocket
 internal/conn                < mqtt internal/message internal/metrics internal/session
 
+# How the program logs.
+internal/logs                <
+
 # What broken and evil clients do, for the tests of the broker and of the program.
 internal/hostile             < mqtt pkg/websocket
 
@@ -77,6 +80,7 @@ internal/hostile             < mqtt pkg/websocket
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/summary internal/conn
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/conn internal/router
 internal/config              < mqtt + gopkg.in/yaml.v3
+internal/settings            < internal/config
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger
 internal/prom                < mqtt internal/message internal/metrics internal/emqx internal/host internal/broker + github.com/prometheus/client_golang
 api/dashboard                <
@@ -84,7 +88,7 @@ api/apidoc                   < + gopkg.in/yaml.v3
 api                          < mqtt api/apidoc api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
 internal/migrate             < + gopkg.in/yaml.v3
 internal/cli/ctl             <
-internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram pkg/filewatch internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
+internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram pkg/filewatch internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/logs internal/settings internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
 
 # The load generator, a program of its own that shares the public packages with the broker and nothing else.

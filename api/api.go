@@ -55,6 +55,7 @@ type Options struct {
 	Crowded      func()              // called when a connection is closed for want of room; may be nil
 	Metrics      http.Handler        // for Prometheus; nil: there is nothing to show
 	OpenMetrics  bool                // without credentials
+	Settings     Settings            // nil: the configuration is not shown
 	Resources    []Resource
 }
 
@@ -141,7 +142,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) own() []Resource {
 	o := &s.opts
 	return []Resource{
-		s.health(), s.scrape, s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, pages{mqtt: o.MQTT},
+		s.health(), s.scrape, s.login(), s.keys, s.users, s.audit, reference{}, &profiles{}, settingsResource{o.Settings}, pages{mqtt: o.MQTT},
 		&sources{broker: o.Broker}, &onBehalf{broker: o.Broker, node: o.Node}, &pending{o.Broker}, &bans{access: o.Broker, now: o.Now}, &mqttUsers{access: o.Broker}, &allRules{o.Broker},
 		&rules{access: o.Broker, kind: builtin.ForClient, plural: "clients", field: "clientid"},
 		&rules{access: o.Broker, kind: builtin.ForUser, plural: "users", field: "username"},

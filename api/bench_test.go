@@ -203,6 +203,7 @@ func newBenchWith(t *testing.T, configure func(*config.Config), change ...func(*
 	o := Options{
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Documents: &memory{docs: map[string][]byte{}}, Passwords: plainText{},
 		Admin: Admin{"admin", "correct horse"}, Now: func() time.Time { return b.now }, Version: "1.2.3", Node: "n1",
+		Settings: &fewSettings{values: map[string]string{}},
 	}
 	cfg := config.Default()
 	cfg.Durability = config.DurabilityMemory

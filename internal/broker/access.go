@@ -133,7 +133,7 @@ func (b *Broker) watchFile(a *access, key, name string, read func() error) error
 	a.reloads = append(a.reloads, again)
 	a.watch(name, func() { // before it is read: no change is missed in between
 		if err := again(); err == nil {
-			b.log.Info("file changed and was read again", "key", "auth."+key, "file", name)
+			b.logs.auth.Info("file changed and was read again", "key", "auth."+key, "file", name)
 		}
 	})
 	return read()

@@ -249,7 +249,8 @@ func TestPublishingIsJudgedByWhereTheMessageGoes(t *testing.T) {
 
 func TestAWillMustBeAllowedAtConnect(t *testing.T) {
 	guard(t, "user bob\ntopic write ok/#\n", nil, func(g *guarded) {
-		for topic, want := range map[string]mqtt.ReasonCode{"ok/1": mqtt.Success, "no": mqtt.NotAuthorized, "$delayed/3/no": mqtt.NotAuthorized} {
+		for topic, want := range map[string]mqtt.ReasonCode{"ok/1": mqtt.Success, "no": mqtt.NotAuthorized, "$delayed/3/no": mqtt.NotAuthorized,
+			"$delayed/3/ok/1": mqtt.Success, "$SYS/x": mqtt.NotAuthorized, "$delayed/3/$SYS/x": mqtt.NotAuthorized} {
 			p, ack := connect(t, g.b, &mqtt.Connect{ClientID: "bob", HasUsername: true, Username: "bob", Will: &mqtt.Will{Topic: topic}})
 			if ack == nil || ack.Code != want {
 				t.Errorf("%s: CONNACK %+v, want %v", topic, ack, want)

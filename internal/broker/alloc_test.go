@@ -35,7 +35,7 @@ func newDirect(t testing.TB, b *Broker, id string, packets ...mqtt.Packet) *dire
 	t.Helper()
 	s := b.listeners["tcp"]
 	k := &connecting{broker: b, listener: s}
-	d := &direct{sink: &sink{}, c: conn.New(&s.conn, k, conn.Info{Listener: "tcp"}), batch: conn.NewBatch(), b: b, woken: make(chan struct{}, 1)}
+	d := &direct{sink: &sink{}, c: conn.New(s.conn.Load(), k, conn.Info{Listener: "tcp"}), batch: conn.NewBatch(), b: b, woken: make(chan struct{}, 1)}
 	k.conn = d.c
 	d.c.Drive(d.sink, func() {
 		select {

@@ -27,7 +27,7 @@ func (l *backlog) take(bytes int64) {
 type limit struct{ messages, bytes int64 }
 
 func (b *Broker) queueLimit() limit {
-	return limit{b.cfg.Session.QueueMaxMessages, b.cfg.Session.QueueMaxBytes}
+	return limit{b.conf().Session.QueueMaxMessages, b.conf().Session.QueueMaxBytes}
 }
 
 // excess returns what is over the limit.
@@ -82,6 +82,6 @@ func messageBytes(m *message.Message) int64 {
 
 // tooOld reports whether a message has waited for a session longer than it may.
 func (b *Broker) tooOld(m *message.Message, now time.Time) bool {
-	age := b.cfg.Session.QueueMaxSeconds
+	age := b.conf().Session.QueueMaxSeconds
 	return age > 0 && !m.PublishedAt.IsZero() && now.Sub(m.PublishedAt) > time.Duration(age)*time.Second
 }

@@ -47,7 +47,7 @@ func (b *Broker) Ban(ctx context.Context, ban builtin.Ban) (builtin.Ban, error) 
 	if err != nil {
 		return ban, err
 	}
-	b.log.Info("banned", "as", ban.As, "who", ban.Who, "by", ban.By, "reason", ban.Reason, "until", ban.Until)
+	b.logs.auth.Info("banned", "as", ban.As, "who", ban.Who, "by", ban.By, "reason", ban.Reason, "until", ban.Until)
 	for _, c := range b.registry.all() {
 		c.mu.Lock()
 		l := c.link
@@ -63,7 +63,7 @@ func (b *Broker) Ban(ctx context.Context, ban builtin.Ban) (builtin.Ban, error) 
 // sweepBans forgets bans that are over.
 func (b *Broker) sweepBans() {
 	if err := b.store.bans.Sweep(b.ctx, 1000); err != nil && b.ctx.Err() == nil && !errors.Is(err, builtin.ErrNotFound) {
-		b.log.Warn("bans that are over are not forgotten", "error", err)
+		b.logs.auth.Warn("bans that are over are not forgotten", "error", err)
 	}
 }
 
@@ -80,7 +80,7 @@ const flappingMost = 1_000_000
 // countConnect counts a connection of a client that has proved who it is: anybody else could have it banned. A client that
 // connects too often is banned for some time, this connection of it with the others.
 func (b *Broker) countConnect(clientID string, now time.Time) {
-	cfg, f := &b.cfg.Auth.Flapping, &b.flapping
+	cfg, f := &b.conf().Auth.Flapping, &b.flapping
 	if cfg.MaxConnects == 0 {
 		return
 	}
@@ -103,7 +103,7 @@ func (b *Broker) countConnect(clientID string, now time.Time) {
 			Reason: fmt.Sprintf("connected more than %d times in %v", cfg.MaxConnects, window),
 			Until:  now.Add(time.Duration(cfg.BanSeconds) * time.Second)})
 		if err != nil && b.ctx.Err() == nil {
-			b.log.Warn("client that connects too often is not banned", "client", clientID, "error", err)
+			b.logs.auth.Warn("client that connects too often is not banned", "client", clientID, "error", err)
 		}
 	})
 }

@@ -40,8 +40,9 @@ const workers = 64
 // Broker is an MQTT broker.
 type Broker struct {
 	// Static after construction.
-	cfg           *config.Config
-	log           *slog.Logger
+	cfg           *config.Config // as it was at the start; see conf
+	log           *slog.Logger   // of what has no component of its own
+	logs          componentLogs
 	metrics       *metrics.Metrics
 	engine        storage.Engine
 	retained      *retain.Store
@@ -99,6 +100,7 @@ type Broker struct {
 	seq           atomic.Uint64
 	incarnation   atomic.Uint64
 	connections   atomic.Int64
+	current       atomic.Pointer[config.Config]
 	subscriptions atomic.Int64
 	delayed       delayed
 	watch         watch
@@ -144,13 +146,14 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	}
 	m := new(metrics.Metrics)
 	b := &Broker{
-		cfg: cfg, log: log, metrics: m, shareStrategy: strategy, started: time.Now(),
+		cfg: cfg, log: log.With(logComponent, "broker"), logs: newComponentLogs(log), metrics: m, shareStrategy: strategy, started: time.Now(),
 		exclusive: exclusive{owners: make(map[string]*client)},
 		methods:   make(map[string]auth.Method),
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]net.Conn),
 		descriptors: newDescriptors(descriptorLimit()),
 		slots:       make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes, parkGain: parkGain,
 	}
+	b.current.Store(cfg)
 	b.registry = newRegistry(b.tasks.Go)
 	b.sys = sysTopics{tree: sys.New(m), retained: retain.New(retain.Options{}), version: "unknown"}
 	for _, o := range opts {

@@ -111,7 +111,7 @@ func (b *Broker) watchCertFiles(s *listenerState) {
 			b.alarms.Set(tlsFilesAlarm+s.name, err != nil,
 				fmt.Sprintf("what was read before stays in effect until this is mended: %v", err), map[string]any{"listener": s.name, "file": file})
 			if err == nil {
-				b.log.Info("file changed and was read again", "listener", s.name, "file", file)
+				b.logs.listener.Info("file changed and was read again", "listener", s.name, "file", file)
 			}
 		})
 	}

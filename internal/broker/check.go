@@ -15,7 +15,9 @@ import (
 // Check reads the files that a configuration names, as a start does: users, rules, keys, certificates, revocation lists. It
 // returns what a start would say of them, all at once, joined. Nothing is opened, kept or asked over the network.
 func Check(cfg *config.Config) error {
-	b := &Broker{cfg: cfg, log: slog.New(slog.DiscardHandler), alarms: alarm.New(nil), methods: make(map[string]auth.Method)}
+	nowhere := slog.New(slog.DiscardHandler)
+	b := &Broker{cfg: cfg, log: nowhere, logs: newComponentLogs(nowhere), alarms: alarm.New(nil), methods: make(map[string]auth.Method)}
+	b.current.Store(cfg)
 	b.access.once = true
 	errs := []error{b.openSources()}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Listeners)) {

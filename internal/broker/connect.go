@@ -22,6 +22,7 @@ type connecting struct {
 	broker   *Broker
 	listener *listenerState
 	net      net.Conn
+	limits   *conn.Options // of the connection
 	conn     *conn.Conn
 	packet   *mqtt.Connect
 	request  auth.Request
@@ -86,7 +87,7 @@ func (k *connecting) Connect(c *conn.Conn, p *mqtt.Connect) {
 func (k *connecting) banned(username string) bool {
 	ban, ok := k.broker.store.bans.Find(k.packet.ClientID, username, k.request.RemoteAddr)
 	if ok {
-		k.broker.log.Debug("banned client refused", "client", k.packet.ClientID, "address", k.request.RemoteAddr, "as", ban.As, "who", ban.Who)
+		k.broker.logs.auth.Debug("banned client refused", "client", k.packet.ClientID, "address", k.request.RemoteAddr, "as", ban.As, "who", ban.Who)
 		k.broker.metrics.Hit(metrics.LimitBan)
 		k.conn.Refuse(mqtt.Banned, "")
 	}
@@ -120,7 +121,7 @@ func (k *connecting) step(data []byte) {
 
 // check judges a CONNECT by the configuration.
 func (k *connecting) check(p *mqtt.Connect) mqtt.ReasonCode {
-	cfg := &k.broker.cfg.MQTT
+	cfg := &k.broker.conf().MQTT
 	switch {
 	case p.ClientID == "" && p.Version < mqtt.V5 && (!p.CleanStart || p.Version == mqtt.V31):
 		return mqtt.ClientIDNotValid
@@ -167,7 +168,7 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 	b, p := k.broker, k.packet
 	if err != nil {
 		b.metrics.Hit(metrics.LimitAuthenticationFailure)
-		b.log.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
+		b.logs.auth.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
 		refuse := func() { k.conn.Refuse(codeOf(err), "") }
 		if delay := b.failures.by.Note(k.request.RemoteAddr, time.Now()); delay > 0 {
 			time.AfterFunc(delay, refuse)
@@ -273,7 +274,7 @@ func (k *connecting) resume(old *client) {
 	expiry := b.expiryOf(p)
 	c := old
 	if c == nil {
-		if !b.registry.reserve(b.cfg.Limits.MaxSessions) {
+		if !b.registry.reserve(b.conf().Limits.MaxSessions) {
 			b.connections.Add(-1)
 			b.metrics.Hit(metrics.LimitSessions)
 			k.refuse(mqtt.QuotaExceeded)
@@ -296,7 +297,7 @@ func (k *connecting) resume(old *client) {
 		}
 		b.work(func() {
 			if err := errors.Join(b.capAtResume(c), b.wake(c)); err != nil {
-				b.log.Error("session not resumed", "client", c.id, "error", err)
+				b.logs.client.Error("session not resumed", "client", c.id, "error", err)
 				k.giveUp(old, mqtt.ServerUnavailable)
 				return
 			}
@@ -369,7 +370,7 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 	if _, banned := b.store.bans.Find(c.id, l.identity.Username, k.request.RemoteAddr); banned { // while it connected
 		k.conn.Close(mqtt.AdministrativeAction, "banned")
 	}
-	b.log.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
+	b.logs.client.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
 	k.conn.ResumeWith(func(batch *conn.Batch) {
 		c.mu.Lock()
 		c.pump(batch)
@@ -384,7 +385,7 @@ func (k *connecting) Aborted(*conn.Conn) {}
 // connack fills the CONNACK: what a version 5 client is told of our limits where they differ from the standard's
 // defaults, and of what we made of its wishes.
 func (k *connecting) connack(present bool, expiry uint32) (ack *mqtt.Connack, keepAlive uint16) {
-	p, cfg := k.packet, &k.broker.cfg.MQTT
+	p, cfg := k.packet, &k.broker.conf().MQTT
 	keepAlive = p.KeepAlive
 	ack = &mqtt.Connack{SessionPresent: present}
 	if p.Version < mqtt.V5 {
@@ -404,8 +405,8 @@ func (k *connecting) connack(present bool, expiry uint32) (ack *mqtt.Connack, ke
 		ack.AuthData = p.AuthData
 	}
 	ack.ReceiveMaximum = uint16(cfg.ReceiveMaximum)
-	ack.MaximumPacketSize = k.listener.conn.MaxPacketBytes
-	ack.TopicAliasMaximum = uint16(cfg.TopicAliasMaximum)
+	ack.MaximumPacketSize = k.limits.MaxPacketBytes
+	ack.TopicAliasMaximum = k.limits.TopicAliasMaximum
 	if cfg.MaxQoS < 2 {
 		qos := mqtt.QoS(cfg.MaxQoS)
 		ack.MaximumQoS = &qos
@@ -437,9 +438,9 @@ func (b *Broker) expiryOf(p *mqtt.Connect) uint32 {
 }
 
 func (b *Broker) capExpiry(seconds uint32, v mqtt.Version) uint32 {
-	limit := b.cfg.Session.ExpiryMaxSeconds
+	limit := b.conf().Session.ExpiryMaxSeconds
 	if v < mqtt.V5 && seconds > 0 {
-		limit = b.cfg.Session.ExpiryV3Seconds
+		limit = b.conf().Session.ExpiryV3Seconds
 	}
 	if limit > 0 && int64(seconds) > limit {
 		return uint32(limit)

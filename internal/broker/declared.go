@@ -104,7 +104,7 @@ func (b *Broker) PutStream(ctx context.Context, name string, c stream.Config) er
 	}
 	b.declaring.Lock()
 	defer b.declaring.Unlock()
-	if all := b.streams.All(); b.streams.Get(name) == nil && len(all) >= b.cfg.Limits.MaxStreams && b.cfg.Limits.MaxStreams > 0 {
+	if all := b.streams.All(); b.streams.Get(name) == nil && len(all) >= b.conf().Limits.MaxStreams && b.conf().Limits.MaxStreams > 0 {
 		b.metrics.Hit(metrics.LimitStreams)
 		return ErrTooManyStreams
 	}

@@ -42,7 +42,7 @@ func (c *client) Deliver(b *conn.Batch, m *message.Message, subs []*session.Subs
 // keep has a message without a place in the log wait for the next connection, within the limits of a queue. It reports
 // false where such messages are not to wait, or do not fit. The caller holds c.mu.
 func (c *client) keep(d session.Delivery) bool {
-	cfg := &c.broker.cfg.Session
+	cfg := &c.broker.conf().Session
 	if !cfg.QueueQoS0 || !c.durable.Load() || len(c.kept) >= cfg.QueueMemoryMessages || c.keptLen >= queueBytes {
 		return false
 	}

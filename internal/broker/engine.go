@@ -22,7 +22,7 @@ func (b *Broker) openEngine() (err error) {
 		return nil
 	}
 	o := badger.Options{
-		Dir: cfg.DataDir, LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes, Logger: b.log,
+		Dir: cfg.DataDir, LogLimitRejects: rejects, LogRejectBytes: cfg.Storage.MaxBytes, Logger: b.logs.storage,
 		Watch: b.watchCommits(),
 	}
 	if cfg.Durability == config.DurabilityOS {

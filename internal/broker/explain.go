@@ -159,7 +159,7 @@ func (x *explainer) topic() {
 		s.Effect, s.Why = EffectDelays, fmt.Sprintf("it is published as %q when its delay is over.", x.topicAt)
 	}
 	x.e.add(s)
-	cfg := &b.cfg.MQTT
+	cfg := &b.conf().MQTT
 	if int(x.q.QoS) > cfg.MaxQoS {
 		x.e.add(ExplainStep{Name: "qos", What: fmt.Sprintf("QoS %d", x.q.QoS), Effect: EffectStops,
 			Why: fmt.Sprintf("mqtt.max_qos is %d: who publishes with more is disconnected with 0x9B.", cfg.MaxQoS)})

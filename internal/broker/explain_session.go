@@ -141,7 +141,7 @@ func (x *explainer) qos() (qos mqtt.QoS, viaStream bool) {
 // delivery looks at what holds a message back on its way through the session and the connection.
 func (x *explainer) delivery() {
 	qos, viaStream := x.qos()
-	s, cfg := &x.seen, &x.b.cfg.Session
+	s, cfg := &x.seen, &x.b.conf().Session
 	if qos < x.q.QoS {
 		x.e.add(ExplainStep{Name: "granted_qos", What: "the QoS of the delivery", Why: fmt.Sprintf("%d, as the subscription asked for", qos)})
 	}
@@ -177,7 +177,7 @@ func (x *explainer) offline(qos mqtt.QoS, viaStream bool) {
 	switch {
 	case qos > 0 || viaStream:
 		step.Why = "QoS 1 and 2 are kept for it, and streams anyway"
-	case x.b.cfg.Session.QueueQoS0 && x.seen.durable:
+	case x.b.conf().Session.QueueQoS0 && x.seen.durable:
 		step.Why = fmt.Sprintf("session.queue_qos0 keeps QoS 0 too, %d now", x.seen.kept)
 	default:
 		step.Effect, step.Reason = EffectStops, message.DropOffline

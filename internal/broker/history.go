@@ -41,7 +41,7 @@ type history struct {
 
 // floor returns the place from which on the log is to be kept for its history; ok is false if it is not to be.
 func (h *history) floor(b *Broker) (pos message.Position, ok bool) {
-	cfg := &b.cfg.Storage
+	cfg := &b.conf().Storage
 	if cfg.KeepSeconds == 0 && cfg.KeepBytes == 0 {
 		return pos, false
 	}
@@ -64,12 +64,12 @@ func (h *history) floor(b *Broker) (pos message.Position, ok bool) {
 
 // historyFrom returns the first place that is neither too old nor too far back in bytes.
 func (b *Broker) historyFrom(ctx context.Context, now time.Time) (from message.Position, err error) {
-	if s := b.cfg.Storage.KeepSeconds; s > 0 {
+	if s := b.conf().Storage.KeepSeconds; s > 0 {
 		if from, err = b.streams.Locate(ctx, now.Add(-time.Duration(s)*time.Second)); err != nil {
 			return from, err
 		}
 	}
-	if limit := b.cfg.Storage.KeepBytes; limit > 0 {
+	if limit := b.conf().Storage.KeepBytes; limit > 0 {
 		pos, err := b.bytesBack(ctx, limit)
 		if err != nil {
 			return from, err

@@ -43,7 +43,7 @@ func (b *Broker) disconnected(l *link) {
 	b.metrics.Disconnects.Inc()
 	b.leave(c, l.will)
 	b.settle(c)
-	b.log.Debug("client disconnected", "client", c.id)
+	b.logs.client.Debug("client disconnected", "client", c.id, "address", l.conn.Info().RemoteAddr, "reason", l.conn.Reason())
 	c.mu.Lock()
 	l.expiry.cancel()
 	ended := l.ended
@@ -179,5 +179,5 @@ func (b *Broker) end(c *client, why cause) {
 		b.publishWill(w, nil)
 	}
 	b.purge(c)
-	b.log.Debug("session ended", "client", c.id, "discarded", why == endDiscarded)
+	b.logs.client.Debug("session ended", "client", c.id, "discarded", why == endDiscarded)
 }

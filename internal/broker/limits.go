@@ -11,7 +11,7 @@ import (
 
 // admitConnection reports whether the broker may have another connection, which then counts.
 func (b *Broker) admitConnection() bool {
-	limit := b.cfg.Limits.MaxConnections
+	limit := b.conf().Limits.MaxConnections
 	if n := b.connections.Add(1); limit > 0 && n > int64(limit) {
 		b.connections.Add(-1)
 		return false
@@ -21,7 +21,8 @@ func (b *Broker) admitConnection() bool {
 
 // admitSubscription reports whether a session that has n subscriptions may have another, which then counts.
 func (b *Broker) admitSubscription(n int) bool {
-	own, all := b.cfg.MQTT.MaxSubscriptionsPerSession, b.cfg.Limits.MaxSubscriptions
+	cfg := b.conf()
+	own, all := cfg.MQTT.MaxSubscriptionsPerSession, cfg.Limits.MaxSubscriptions
 	if own > 0 && n >= own {
 		b.metrics.Hit(metrics.LimitSessionSubscriptions)
 		return false
@@ -36,15 +37,15 @@ func (b *Broker) admitSubscription(n int) bool {
 
 // topicWithin reports whether a topic is within the limits, without counting it as one that is not.
 func (b *Broker) topicWithin(topic string) bool {
-	return len(topic) <= b.cfg.MQTT.MaxTopicBytes && strings.Count(topic, "/")+1 <= b.cfg.MQTT.MaxTopicLevels
+	return len(topic) <= b.conf().MQTT.MaxTopicBytes && strings.Count(topic, "/")+1 <= b.conf().MQTT.MaxTopicLevels
 }
 
 // admitTopic reports whether a topic or filter is within the limits.
 func (b *Broker) admitTopic(topicBytes, levels int) bool {
 	switch {
-	case topicBytes > b.cfg.MQTT.MaxTopicBytes:
+	case topicBytes > b.conf().MQTT.MaxTopicBytes:
 		b.metrics.Hit(metrics.LimitTopicBytes)
-	case levels > b.cfg.MQTT.MaxTopicLevels:
+	case levels > b.conf().MQTT.MaxTopicLevels:
 		b.metrics.Hit(metrics.LimitTopicLevels)
 	default:
 		return true

@@ -230,7 +230,7 @@ func (l *link) refuse(b *conn.Batch, p *mqtt.Publish, code mqtt.ReasonCode) erro
 	c := l.client
 	c.broker.metrics.PublishesRefused.Inc()
 	c.broker.metrics.Drop(message.DropNotAuthorized, 1)
-	if l.version < mqtt.V5 && c.broker.cfg.Auth.DenyAction == "disconnect" {
+	if l.version < mqtt.V5 && c.broker.conf().Auth.DenyAction == "disconnect" {
 		return code
 	}
 	if p.QoS > mqtt.AtMostOnce {

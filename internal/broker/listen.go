@@ -21,27 +21,20 @@ type listenerState struct {
 	name          string
 	mount         string
 	authenticator auth.Authenticator
-	conn          conn.Options
+	conn          atomic.Pointer[conn.Options] // for the connections to come
 	options       listener.Options
+	limit         config.Rate                       // that rate was made of
 	certName      clientcert.Source                 // what of a client's certificate is its name; "": nothing
 	certClientID  bool                              // and its client id too
-	rate          *rate                             // of all its clients; nil: no limit
+	rate          atomic.Pointer[rate]              // of all its clients; nil: no limit
 	open          atomic.Pointer[listener.Listener] // nil: not open
 	last          *listener.Listener                // that was open last, for its counts. Guarded by Broker.listening
 }
 
 func (b *Broker) newListenerState(name string, ln config.Listener) *listenerState {
 	s := &listenerState{name: name, mount: ln.MountPoint, authenticator: b.authenticatorOf(ln)}
-	s.rate = newRate(b.cfg.Limits.Listener)
 	s.certName, s.certClientID = clientcert.Source(ln.CertUsername), ln.CertClientID
-	s.conn = conn.Options{
-		MaxPacketBytes:       uint32(b.cfg.PacketLimit(ln)),
-		TopicAliasMaximum:    uint16(b.cfg.MQTT.TopicAliasMaximum),
-		TopicAliasOutMaximum: uint16(b.cfg.MQTT.TopicAliasOutboundMaximum),
-		OutMaxBytes:          int(b.cfg.MQTT.OutBufferMaxBytes),
-		ConnectTimeout:       time.Duration(b.cfg.MQTT.ConnectTimeoutSeconds) * time.Second,
-		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher, Memory: b.memory,
-	}
+	s.configure(b, b.conf(), ln)
 	s.options = listener.Options{
 		Name: name, Type: string(ln.Type), Bind: ln.Bind, Path: ln.Path,
 		CertFile: ln.CertFile, KeyFile: ln.KeyFile, ClientCAFile: ln.ClientCAFile, RequireClientCert: ln.RequireClientCert,
@@ -50,10 +43,26 @@ func (b *Broker) newListenerState(name string, ln config.Listener) *listenerStat
 		MaxDescriptor: b.descriptors.most,
 		OnProblem: func(p listener.Problem) {
 			b.countProblem(p.Reason)
-			b.log.Debug("connection not accepted", "listener", p.Listener, "reason", string(p.Reason), "address", p.Remote, "error", p.Err)
+			b.logs.listener.Debug("connection not accepted", "listener", p.Listener, "reason", string(p.Reason), "address", p.Remote, "error", p.Err)
 		},
 	}
 	return s
+}
+
+// configure sets what may change while the broker runs, for the connections to come.
+func (s *listenerState) configure(b *Broker, cfg *config.Config, ln config.Listener) {
+	s.conn.Store(&conn.Options{
+		MaxPacketBytes:       uint32(cfg.PacketLimit(ln)),
+		TopicAliasMaximum:    uint16(cfg.MQTT.TopicAliasMaximum),
+		TopicAliasOutMaximum: uint16(cfg.MQTT.TopicAliasOutboundMaximum),
+		OutMaxBytes:          int(cfg.MQTT.OutBufferMaxBytes),
+		ConnectTimeout:       time.Duration(cfg.MQTT.ConnectTimeoutSeconds) * time.Second,
+		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher, Memory: b.memory,
+	})
+	if cfg.Limits.Listener != s.limit {
+		s.limit = cfg.Limits.Listener
+		s.rate.Store(newRate(s.limit))
+	}
 }
 
 func (s *listenerState) tlsState(c net.Conn) *tls.ConnectionState {
@@ -65,7 +74,7 @@ func (s *listenerState) tlsState(c net.Conn) *tls.ConnectionState {
 
 // Start opens all listeners, or none.
 func (b *Broker) Start() error {
-	b.descriptors.log(b.log)
+	b.descriptors.log(b.logs.listener)
 	b.listening.Lock()
 	defer b.listening.Unlock()
 	for _, s := range b.listeners {
@@ -93,7 +102,7 @@ func (b *Broker) Start() error {
 func (b *Broker) acceptFrom(s *listenerState, l *listener.Listener) {
 	b.wg.Go(func() {
 		if err := l.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {
-			b.log.Error("listener stopped", "listener", s.name, "error", err)
+			b.logs.listener.Error("listener stopped", "listener", s.name, "error", err)
 		}
 	})
 }
@@ -146,8 +155,8 @@ func (b *Broker) Serve(nc net.Conn, listenerName string) error {
 
 // serve starts a connection.
 func (b *Broker) serve(socket conn.Socket, s *listenerState) {
-	k := &connecting{broker: b, listener: s, net: socket.Conn}
-	c := conn.New(&s.conn, k, conn.Info{Listener: s.name, RemoteAddr: socket.Conn.RemoteAddr()})
+	k := &connecting{broker: b, listener: s, net: socket.Conn, limits: s.conn.Load()}
+	c := conn.New(k.limits, k, conn.Info{Listener: s.name, RemoteAddr: socket.Conn.RemoteAddr()})
 	k.conn = c
 	b.mu.Lock()
 	defer b.mu.Unlock()

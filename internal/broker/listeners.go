@@ -84,7 +84,7 @@ func (b *Broker) StopListener(name string) error {
 		}
 		err := s.close()
 		b.disconnectOf(s)
-		b.log.Info("listener stopped by an administrator", "listener", s.name)
+		b.logs.listener.Info("listener stopped by an administrator", "listener", s.name)
 		return err
 	})
 }
@@ -122,7 +122,7 @@ func (b *Broker) startListener(s *listenerState) error {
 	}
 	s.opened(l)
 	b.acceptFrom(s, l)
-	b.log.Info("listener started", "listener", s.name, "address", l.Addr().String())
+	b.logs.listener.Info("listener started", "listener", s.name, "address", l.Addr().String())
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (b *Broker) maybePark(now time.Time, first, floor message.Position, logByte
 		return
 	}
 	u, l := &b.upkeep, b.queueLimit()
-	aged := b.cfg.Session.QueueMaxSeconds > 0 && now.After(u.nextAge)
+	aged := b.conf().Session.QueueMaxSeconds > 0 && now.After(u.nextAge)
 	large := b.keeps && logBytes >= max(u.parkAt, b.parkBytes)
 	unknown := !b.counted.Load() && (l.messages > 0 || l.bytes > 0 && logBytes >= l.bytes)
 	if now.Before(u.notYet) || !aged && !large && !unknown && !b.over.Load() {
@@ -78,7 +78,7 @@ func (b *Broker) maintain(now time.Time, first, floor message.Position, large, a
 	b.over.Store(false)
 	p := b.newPass(now)
 	if aged {
-		b.upkeep.nextAge = now.Add(time.Duration(b.cfg.Session.QueueMaxSeconds) * time.Second / passShare)
+		b.upkeep.nextAge = now.Add(time.Duration(b.conf().Session.QueueMaxSeconds) * time.Second / passShare)
 	}
 	all := append(p.lagging(b.registry.all(), aged), p.laggingGroups(aged)...)
 	if large {

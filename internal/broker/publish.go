@@ -197,7 +197,7 @@ func (b *Broker) parseDelayed(given string) (seconds int64, topic string, ok boo
 		return 0, "", false
 	}
 	seconds, err := strconv.ParseInt(number, 10, 64)
-	return seconds, topic, err == nil && seconds >= 0 && seconds <= b.cfg.MQTT.DelayedMaxSeconds
+	return seconds, topic, err == nil && seconds >= 0 && seconds <= b.conf().MQTT.DelayedMaxSeconds
 }
 
 // exclusive are the topics of $exclusive/ and who has them.

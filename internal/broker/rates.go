@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/config"
@@ -51,8 +52,8 @@ func (r *rate) take(now time.Time, n int) {
 
 // rates are those that the broker keeps for all clients.
 type rates struct {
-	limits *config.Limits // static
-	total  *rate          // static; nil: no limit
+	limits atomic.Pointer[config.Limits]
+	total  atomic.Pointer[rate] // nil: no limit
 
 	connectMu sync.Mutex // guards connects
 	connects  ratelimit.Bucket
@@ -62,14 +63,31 @@ type rates struct {
 }
 
 func (r *rates) init(limits *config.Limits) {
-	r.limits, r.total = limits, newRate(limits.Total)
-	r.connects = ratelimit.New(float64(limits.ConnectsPerSecond), limits.ConnectsPerSecond)
 	r.users = make(map[string]*rate)
+	r.set(limits)
+}
+
+// set changes the limits: that of CONNECTs for all, and the others for connections from now on.
+func (r *rates) set(limits *config.Limits) {
+	r.connectMu.Lock()
+	defer r.connectMu.Unlock()
+	old := r.limits.Swap(limits)
+	if old == nil || old.Total != limits.Total {
+		r.total.Store(newRate(limits.Total))
+	}
+	if old == nil || old.ConnectsPerSecond != limits.ConnectsPerSecond {
+		r.connects = ratelimit.New(float64(limits.ConnectsPerSecond), limits.ConnectsPerSecond)
+	}
+	if old != nil && old.User != limits.User {
+		r.mu.Lock()
+		clear(r.users) // those that are connected keep theirs
+		r.mu.Unlock()
+	}
 }
 
 // admitConnect reports whether another CONNECT is within the rate.
 func (r *rates) admitConnect(now time.Time) bool {
-	if r.limits.ConnectsPerSecond == 0 {
+	if r.limits.Load().ConnectsPerSecond == 0 {
 		return true
 	}
 	r.connectMu.Lock()
@@ -80,7 +98,7 @@ func (r *rates) admitConnect(now time.Time) bool {
 // enter returns the rates that a connection's messages count for. leave follows.
 func (r *rates) enter(l *link) []*rate {
 	var list []*rate
-	for _, one := range []*rate{newRate(r.limits.Client), r.enterUser(l.identity.Username), l.listener.rate, r.total} {
+	for _, one := range []*rate{newRate(r.limits.Load().Client), r.enterUser(l.identity.Username), l.listener.rate.Load(), r.total.Load()} {
 		if one != nil {
 			list = append(list, one)
 		}
@@ -97,7 +115,7 @@ func (r *rates) enterUser(name string) *rate {
 	defer r.mu.Unlock()
 	user := r.users[name]
 	if user == nil {
-		if user = newRate(r.limits.User); user == nil {
+		if user = newRate(r.limits.Load().User); user == nil {
 			return nil
 		}
 		r.users[name] = user

@@ -36,7 +36,7 @@ func (l *link) step(data []byte) {
 	switch {
 	case err != nil:
 		b.metrics.Hit(metrics.LimitAuthenticationFailure)
-		b.log.Info("client failed to authenticate again", "client", l.client.id, "address", l.conn.Info().RemoteAddr, "reason", err.Error())
+		b.logs.auth.Info("client failed to authenticate again", "client", l.client.id, "address", l.conn.Info().RemoteAddr, "reason", err.Error())
 		l.conn.Close(codeOf(err), "")
 		return
 	case done:

@@ -117,7 +117,7 @@ func (l *link) subscribe(p *mqtt.Subscribe) error {
 		}
 	}
 	c.mu.Unlock()
-	if l.version == mqtt.V31 && c.broker.cfg.MQTT.RefuseV31Subscribe == config.V31Close && anyFailed(codes) {
+	if l.version == mqtt.V31 && c.broker.conf().MQTT.RefuseV31Subscribe == config.V31Close && anyFailed(codes) {
 		return mqtt.NotAuthorized
 	}
 	l.commit(changes, func(b *conn.Batch) {

@@ -26,7 +26,7 @@ func WithVersion(version string) Option { return func(b *Broker) { b.sys.version
 
 // publishSys publishes what has changed in the $SYS tree, when it is time.
 func (b *Broker) publishSys(now time.Time) {
-	interval := time.Duration(b.cfg.MQTT.SysIntervalSeconds) * time.Second
+	interval := time.Duration(b.conf().MQTT.SysIntervalSeconds) * time.Second
 	if interval == 0 || now.Sub(b.sys.last) < interval {
 		return
 	}

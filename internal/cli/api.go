@@ -19,8 +19,10 @@ import (
 	"github.com/barid-mqtt/barid/internal/auth/password"
 	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/logs"
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/prom"
+	"github.com/barid-mqtt/barid/internal/settings"
 )
 
 // adminPasswordFile is where a password that was made up is kept, in the data directory.
@@ -36,7 +38,8 @@ type httpAPI struct {
 }
 
 // newAPI makes the API of a broker that is not started, without opening it: that comes last.
-func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*httpAPI, error) {
+func newAPI(e *env, set *settings.Settings, b *broker.Broker, log *slog.Logger) (*httpAPI, error) {
+	cfg := set.Config()
 	a := &httpAPI{}
 	admin := api.Admin{Username: cfg.API.Admin.Username, Password: cfg.API.Admin.Password}
 	if cfg.API.Bind != "" && admin.Password == "" {
@@ -57,7 +60,7 @@ func newAPI(e *env, cfg *config.Config, b *broker.Broker, log *slog.Logger) (*ht
 	shown := prom.Handler(prom.Options{Broker: b, Version: Version(), Log: log, Requests: func() []*metrics.Requests { return a.server.Requests() }})
 	a.server, err = api.New(api.Options{
 		TLS: a.certificate.config(), Room: b.HasDescriptorFor, Crowded: b.CountCrowdedAPI,
-		Log: log, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
+		Log: log.With(logs.Component, "api"), Settings: apiSettings{set}, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
 		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
 		Version: Version(), Node: node, Ready: b.Ready, MQTT: b.WebSocket(),
 		Metrics: shown, OpenMetrics: cfg.Metrics.AllowAnonymous,
@@ -173,12 +176,21 @@ func hashSlowly(ctx context.Context, fn func()) error {
 // served is a broker and its API, which ends first.
 type served struct {
 	*broker.Broker
-	api *httpAPI
+	api      *httpAPI
+	settings *settings.Settings
+	log      *slog.Logger
 }
 
-// Reload reads again what may change while both run.
+// Reload reads the configuration and the files that it names again.
 func (s served) Reload() error {
-	return errors.Join(s.Broker.Reload(), s.api.certificate.reload())
+	changed, restart, err := s.settings.Reload()
+	if len(changed) > 0 {
+		s.log.Info("configuration changed", "keys", strings.Join(changed, " "))
+	}
+	if len(restart) > 0 {
+		s.log.Warn("what changed in these keys takes a restart", "keys", strings.Join(restart, " "))
+	}
+	return errors.Join(err, s.Broker.Reload(), s.api.certificate.reload())
 }
 
 // Stop ends both. Requests that are under way have until a part of the time is over.
@@ -187,4 +199,15 @@ func (s served) Stop(ctx context.Context) error {
 	defer cancel()
 	s.api.certificate.stop()
 	return errors.Join(s.api.server.Close(apiCtx), s.Broker.Stop(ctx))
+}
+
+// apiSettings are the settings in the API's terms.
+type apiSettings struct{ *settings.Settings }
+
+// List implements api.Settings.
+func (s apiSettings) List() (all []api.Setting) {
+	for _, one := range s.Settings.List() {
+		all = append(all, api.Setting(one))
+	}
+	return all
 }

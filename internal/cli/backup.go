@@ -15,6 +15,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/admin"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/logs"
 )
 
 func backup(e *env, c *command, args []string) int {
@@ -70,7 +71,7 @@ func onDataDirectory(e *env, c *command, args []string, run func(ctx context.Con
 	ctx, stop := signal.NotifyContext(e.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
-	log := newLogger(e.stderr, config.Logging{Level: "warn"})
+	log := logs.New(e.stderr, logs.Options{Level: slog.LevelWarn}).Logger()
 	if err := run(ctx, cfg.DataDir, file, log); err != nil {
 		return e.fail(c, oneLine(err))
 	}

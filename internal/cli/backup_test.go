@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,7 @@ func emptyDataDirectory(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(cfg, newLogger(io.Discard, cfg.Logging))
+	b, err := broker.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

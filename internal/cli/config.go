@@ -9,6 +9,8 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/logs"
+	"github.com/barid-mqtt/barid/internal/settings"
 )
 
 // sourceFlags adds the flags that say where the configuration comes from.
@@ -28,7 +30,7 @@ func checkConfig(e *env, c *command, args []string) int {
 	if status, done := e.parse(c, fs, args); done {
 		return status
 	}
-	cfg, warnings, err := config.Load(*sources)
+	set, warnings, err := settings.Load(*sources)
 	for _, w := range warnings {
 		fmt.Fprintf(e.stderr, "warning: %s\n", w)
 	}
@@ -36,6 +38,7 @@ func checkConfig(e *env, c *command, args []string) int {
 		fmt.Fprintln(e.stderr, err)
 		return exitFailed
 	}
+	cfg := set.Config()
 	_, tlsErr := apiTLS(cfg)
 	if err := errors.Join(broker.Check(cfg), tlsErr); err != nil {
 		fmt.Fprintln(e.stderr, err)
@@ -51,14 +54,22 @@ func checkConfig(e *env, c *command, args []string) int {
 	return exitOK
 }
 
-func newLogger(w io.Writer, cfg config.Logging) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo // the configuration is checked; a Config made by hand may leave it empty
+// newLogs makes the logs of a configuration.
+func newLogs(w io.Writer, cfg *config.Logging) *logs.Logs {
+	return logs.New(w, logOptions(cfg))
+}
+
+func logOptions(cfg *config.Logging) logs.Options {
+	o := logs.Options{JSON: cfg.Format == "json", Level: levelOf(cfg.Level), Repeats: cfg.Repeats, Levels: map[string]slog.Level{}}
+	for component, level := range cfg.Levels.ByComponent() {
+		o.Levels[component] = levelOf(level)
 	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+	return o
+}
+
+func levelOf(text string) (level slog.Level) {
+	if err := level.UnmarshalText([]byte(text)); err != nil {
+		return slog.LevelInfo // the configuration is checked; a Config made by hand may leave it empty
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return level
 }

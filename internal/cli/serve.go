@@ -12,6 +12,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/settings"
 )
 
 // stopTimeout is how long a graceful stop may take: less than the ten seconds after which supervisors kill.
@@ -35,12 +36,15 @@ func serve(e *env, c *command, args []string) int {
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	cfg, warnings, err := config.Load(*sources)
+	set, warnings, err := settings.Load(*sources)
 	if err != nil {
 		fmt.Fprintln(e.stderr, err)
 		return exitFailed
 	}
-	log := newLogger(e.stderr, cfg.Logging)
+	cfg := set.Config()
+	written := newLogs(e.stderr, &cfg.Logging)
+	set.Follow(func(cfg *config.Config) { written.Set(logOptions(&cfg.Logging)) })
+	log := written.Logger()
 	for _, w := range warnings {
 		log.Warn(w.Text, "source", w.Where)
 	}
@@ -49,11 +53,12 @@ func serve(e *env, c *command, args []string) int {
 	if err != nil {
 		return e.fail(c, err)
 	}
-	a, err := newAPI(e, cfg, b, log)
+	set.Follow(b.Apply)
+	a, err := newAPI(e, set, b, log)
 	if err != nil {
 		return e.fail(c, errors.Join(err, b.Stop(e.ctx)))
 	}
-	both := served{b, a}
+	both := served{b, a, set, log}
 	if err := b.Start(); err != nil {
 		return e.fail(c, errors.Join(err, both.Stop(e.ctx)))
 	}

@@ -26,7 +26,7 @@ type Auth struct {
 	HTTPACLEntries int        `yaml:"http_acl_cache_entries" min:"1" max:"100000000" doc:"how many answers of http_acl are remembered"`
 	Flapping       Flapping   `yaml:"flapping"`
 	NoMatch        NoMatch    `yaml:"no_match" enum:"deny,allow" doc:"what no rule says anything about, once there is a source of rules"`
-	DenyAction     DenyAction `yaml:"deny_action" enum:"ack_and_drop,disconnect" doc:"MQTT 3.x: a PUBLISH that is not allowed is acknowledged and dropped, or ends the connection"`
+	DenyAction     DenyAction `yaml:"deny_action" live:"true" enum:"ack_and_drop,disconnect" doc:"MQTT 3.x: a PUBLISH that is not allowed is acknowledged and dropped, or ends the connection"`
 }
 
 // BuiltIn are users and rules that the broker keeps itself.
@@ -37,9 +37,9 @@ type BuiltIn struct {
 
 // Flapping bans clients that connect again and again.
 type Flapping struct {
-	MaxConnects   int `yaml:"max_connects" max:"1000000" doc:"connections of one client id in a window, past which it is banned; 0: no limit"`
-	WindowSeconds int `yaml:"window_seconds" min:"1" max:"86400" doc:"length of the window"`
-	BanSeconds    int `yaml:"ban_seconds" min:"1" max:"31536000" doc:"how long it is banned"`
+	MaxConnects   int `yaml:"max_connects" live:"true" max:"1000000" doc:"connections of one client id in a window, past which it is banned; 0: no limit"`
+	WindowSeconds int `yaml:"window_seconds" live:"true" min:"1" max:"86400" doc:"length of the window"`
+	BanSeconds    int `yaml:"ban_seconds" live:"true" min:"1" max:"31536000" doc:"how long it is banned"`
 }
 
 // NoMatch is what happens to what no rule says anything about.

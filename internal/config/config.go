@@ -7,6 +7,7 @@
 //	doc     what it means, one sentence
 //	min,max the bounds of a number; without min it is 0, without max the type's largest value
 //	enum    the allowed values, separated by commas
+//	live    "true": it can change while the broker runs
 //	secret  "true": never printed; the key with _file appended names a file that holds the value
 package config
 
@@ -154,28 +155,28 @@ const (
 // MQTT are the limits and choices of the protocol.
 type MQTT struct {
 	ReceiveMaximum             int            `yaml:"receive_maximum" min:"1" max:"65535" doc:"unacknowledged QoS 1 and 2 messages that a client may send at a time"`
-	MaxPacketBytes             int64          `yaml:"max_packet_bytes" min:"64" max:"268435460" doc:"largest packet taken from a client"`
-	TopicAliasMaximum          int            `yaml:"topic_alias_maximum" max:"65535" doc:"topic aliases that a client may use; 0: none"`
-	TopicAliasOutboundMaximum  int            `yaml:"topic_alias_outbound_maximum" max:"65535" doc:"topic aliases used towards a client that allows them; 0: none"`
+	MaxPacketBytes             int64          `yaml:"max_packet_bytes" live:"true" min:"64" max:"268435460" doc:"largest packet taken from a client"`
+	TopicAliasMaximum          int            `yaml:"topic_alias_maximum" live:"true" max:"65535" doc:"topic aliases that a client may use; 0: none"`
+	TopicAliasOutboundMaximum  int            `yaml:"topic_alias_outbound_maximum" live:"true" max:"65535" doc:"topic aliases used towards a client that allows them; 0: none"`
 	MaxQoS                     int            `yaml:"max_qos" max:"2" doc:"highest QoS that clients may publish with"`
 	RetainAvailable            bool           `yaml:"retain_available" doc:"keep retained messages"`
 	WildcardAvailable          bool           `yaml:"wildcard_available" doc:"allow + and # in topic filters"`
 	SharedAvailable            bool           `yaml:"shared_available" doc:"allow shared subscriptions"`
 	SubscriptionIDsAvailable   bool           `yaml:"subscription_ids_available" doc:"allow subscription identifiers"`
-	KeepAliveMaxSeconds        int            `yaml:"keep_alive_max_seconds" max:"65535" doc:"longest keep alive, told to MQTT 5 clients; 0: what the client asks for"`
-	ConnectTimeoutSeconds      int            `yaml:"connect_timeout_seconds" min:"1" max:"3600" doc:"time for a new connection to send CONNECT"`
+	KeepAliveMaxSeconds        int            `yaml:"keep_alive_max_seconds" live:"true" max:"65535" doc:"longest keep alive, told to MQTT 5 clients; 0: what the client asks for"`
+	ConnectTimeoutSeconds      int            `yaml:"connect_timeout_seconds" live:"true" min:"1" max:"3600" doc:"time for a new connection to send CONNECT"`
 	Overlap                    Overlap        `yaml:"overlap" enum:"single,each" doc:"overlapping subscriptions of a client: one copy, or one a subscription"`
-	MaxTopicLevels             int            `yaml:"max_topic_levels" min:"1" max:"65536" doc:"levels of a topic name or filter"`
-	MaxTopicBytes              int            `yaml:"max_topic_bytes" min:"1" max:"65535" doc:"length of a topic name or filter"`
-	MaxClientIDBytes           int            `yaml:"max_client_id_bytes" min:"23" max:"65535" doc:"length of a client id"`
+	MaxTopicLevels             int            `yaml:"max_topic_levels" live:"true" min:"1" max:"65536" doc:"levels of a topic name or filter"`
+	MaxTopicBytes              int            `yaml:"max_topic_bytes" live:"true" min:"1" max:"65535" doc:"length of a topic name or filter"`
+	MaxClientIDBytes           int            `yaml:"max_client_id_bytes" live:"true" min:"23" max:"65535" doc:"length of a client id"`
 	SharedStrategy             SharedStrategy `yaml:"shared_strategy" enum:"random,round_robin,round_robin_per_group,sticky,local,hash_clientid,hash_topic,least_inflight" doc:"how a shared subscription picks the member"`
 	ExclusiveAvailable         bool           `yaml:"exclusive_available" doc:"allow $exclusive/<topic>, which admits one subscriber"`
 	DelayedAvailable           bool           `yaml:"delayed_available" doc:"allow $delayed/<seconds>/<topic>"`
-	DelayedMaxSeconds          int64          `yaml:"delayed_max_seconds" min:"1" max:"4294967" doc:"longest delay of a $delayed message"`
-	SysIntervalSeconds         int            `yaml:"sys_interval_seconds" max:"86400" doc:"time between two publications of $SYS topics; 0: none"`
-	RefuseV31Subscribe         V31Refusal     `yaml:"refuse_v31_subscribe" enum:"grant,close" doc:"a refused SUBSCRIBE of MQTT 3.1: pretend to grant it, or close the connection"`
-	MaxSubscriptionsPerSession int            `yaml:"max_subscriptions_per_session" max:"100000000" doc:"subscriptions of one client; 0: no limit"`
-	OutBufferMaxBytes          int64          `yaml:"out_buffer_max_bytes" min:"4096" max:"1073741824" doc:"bytes waiting for a slow connection before QoS 0 is dropped and QoS 1 and 2 wait in the session"`
+	DelayedMaxSeconds          int64          `yaml:"delayed_max_seconds" live:"true" min:"1" max:"4294967" doc:"longest delay of a $delayed message"`
+	SysIntervalSeconds         int            `yaml:"sys_interval_seconds" live:"true" max:"86400" doc:"time between two publications of $SYS topics; 0: none"`
+	RefuseV31Subscribe         V31Refusal     `yaml:"refuse_v31_subscribe" live:"true" enum:"grant,close" doc:"a refused SUBSCRIBE of MQTT 3.1: pretend to grant it, or close the connection"`
+	MaxSubscriptionsPerSession int            `yaml:"max_subscriptions_per_session" live:"true" max:"100000000" doc:"subscriptions of one client; 0: no limit"`
+	OutBufferMaxBytes          int64          `yaml:"out_buffer_max_bytes" live:"true" min:"4096" max:"1073741824" doc:"bytes waiting for a slow connection before QoS 0 is dropped and QoS 1 and 2 wait in the session"`
 }
 
 // OnFull says what happens to a message for a session whose queue is full.
@@ -189,13 +190,13 @@ const (
 
 // Session are the limits of sessions.
 type Session struct {
-	ExpiryMaxSeconds    int64  `yaml:"expiry_max_seconds" max:"4294967295" doc:"longest life of a session without a connection; 0: no limit"`
-	ExpiryV3Seconds     int64  `yaml:"expiry_v3_seconds" max:"4294967295" doc:"the same for MQTT 3.x clients with clean session 0; 0: no limit"`
-	QueueMaxMessages    int64  `yaml:"queue_max_messages" max:"1000000000000" doc:"messages waiting for a client; 0: no limit"`
-	QueueMaxBytes       int64  `yaml:"queue_max_bytes" max:"1000000000000000" doc:"bytes waiting for a client; 0: no limit"`
-	QueueMaxSeconds     int64  `yaml:"queue_max_seconds" max:"1000000000" doc:"how long a message waits for a client; 0: as long as its session lives"`
+	ExpiryMaxSeconds    int64  `yaml:"expiry_max_seconds" live:"true" max:"4294967295" doc:"longest life of a session without a connection; 0: no limit"`
+	ExpiryV3Seconds     int64  `yaml:"expiry_v3_seconds" live:"true" max:"4294967295" doc:"the same for MQTT 3.x clients with clean session 0; 0: no limit"`
+	QueueMaxMessages    int64  `yaml:"queue_max_messages" live:"true" max:"1000000000000" doc:"messages waiting for a client; 0: no limit"`
+	QueueMaxBytes       int64  `yaml:"queue_max_bytes" live:"true" max:"1000000000000000" doc:"bytes waiting for a client; 0: no limit"`
+	QueueMaxSeconds     int64  `yaml:"queue_max_seconds" live:"true" max:"1000000000" doc:"how long a message waits for a client; 0: as long as its session lives"`
 	OnFull              OnFull `yaml:"on_full" enum:"drop_oldest,reject" doc:"a full queue drops its oldest message, or refuses the new one"`
-	QueueQoS0           bool   `yaml:"queue_qos0" doc:"queue QoS 0 messages for clients that are away"`
+	QueueQoS0           bool   `yaml:"queue_qos0" live:"true" doc:"queue QoS 0 messages for clients that are away"`
 	InFlightMax         int    `yaml:"in_flight_max" min:"1" max:"65535" doc:"unacknowledged QoS 1 and 2 messages sent to a client at a time"`
 	QueueMemoryMessages int    `yaml:"queue_memory_messages" min:"1" max:"100000000" doc:"messages waiting in memory for a client whose session ends with its connection"`
 }
@@ -203,8 +204,8 @@ type Session struct {
 // Storage are the limits of the log.
 type Storage struct {
 	MaxBytes    int64 `yaml:"max_bytes" doc:"size of all stored messages, past which new ones are refused; 0: no limit"`
-	KeepSeconds int64 `yaml:"keep_seconds" max:"1000000000" doc:"keep delivered messages in the log for so long; 0: not at all, unless keep_bytes is set"`
-	KeepBytes   int64 `yaml:"keep_bytes" doc:"keep so many bytes of them; 0: none, unless keep_seconds is set"`
+	KeepSeconds int64 `yaml:"keep_seconds" live:"true" max:"1000000000" doc:"keep delivered messages in the log for so long; 0: not at all, unless keep_bytes is set"`
+	KeepBytes   int64 `yaml:"keep_bytes" live:"true" doc:"keep so many bytes of them; 0: none, unless keep_seconds is set"`
 }
 
 // Stream is a named history of the messages that its filters match.
@@ -217,8 +218,20 @@ type Stream struct {
 
 // Logging is where and how much is logged: to standard error.
 type Logging struct {
-	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"least severity that is logged"`
-	Format string `yaml:"format" enum:"text,json" doc:"form of a line"`
+	Level   string    `yaml:"level" live:"true" enum:"debug,info,warn,error" doc:"least severity that is logged"`
+	Levels  LogLevels `yaml:"levels"`
+	Format  string    `yaml:"format" enum:"text,json" doc:"form of a line"`
+	Repeats int       `yaml:"repeats" live:"true" max:"1000000" doc:"lines of one event in ten seconds, past which they are only counted; debugging is not cut short; 0: all"`
+}
+
+// LogLevels are the levels of parts of the broker.
+type LogLevels struct {
+	API      string `yaml:"api" live:"true" enum:"default,debug,info,warn,error" doc:"the HTTP API"`
+	Auth     string `yaml:"auth" live:"true" enum:"default,debug,info,warn,error" doc:"who may connect, bans, files of users and rules"`
+	Broker   string `yaml:"broker" live:"true" enum:"default,debug,info,warn,error" doc:"what is in none of the others"`
+	Client   string `yaml:"client" live:"true" enum:"default,debug,info,warn,error" doc:"clients that connect and disconnect"`
+	Listener string `yaml:"listener" live:"true" enum:"default,debug,info,warn,error" doc:"listeners and connections that are not accepted"`
+	Storage  string `yaml:"storage" live:"true" enum:"default,debug,info,warn,error" doc:"the storage"`
 }
 
 // Metrics is the endpoint for Prometheus.
@@ -235,22 +248,22 @@ type Tracing struct {
 
 // Rate is how much a client, or some together, may publish. Past it they are read more slowly.
 type Rate struct {
-	MessagesPerSecond int   `yaml:"messages_per_second" max:"1000000000" doc:"PUBLISH packets a second; 0: no limit"`
-	BytesPerSecond    int64 `yaml:"bytes_per_second" max:"1000000000000" doc:"bytes of topics and payloads a second; 0: no limit"`
+	MessagesPerSecond int   `yaml:"messages_per_second" live:"true" max:"1000000000" doc:"PUBLISH packets a second; 0: no limit"`
+	BytesPerSecond    int64 `yaml:"bytes_per_second" live:"true" max:"1000000000000" doc:"bytes of topics and payloads a second; 0: no limit"`
 }
 
 // Limits are those of the whole broker.
 type Limits struct {
-	ConnectsPerSecond   int   `yaml:"connects_per_second" max:"10000000" doc:"CONNECT packets a second of all listeners, past which clients are refused; 0: no limit"`
+	ConnectsPerSecond   int   `yaml:"connects_per_second" live:"true" max:"10000000" doc:"CONNECT packets a second of all listeners, past which clients are refused; 0: no limit"`
 	Client              Rate  `yaml:"client"`
 	User                Rate  `yaml:"user"`
 	Listener            Rate  `yaml:"listener"`
 	Total               Rate  `yaml:"total"`
-	MaxConnections      int   `yaml:"max_connections" max:"100000000" doc:"connections at the same time; 0: no limit"`
-	MaxSessions         int   `yaml:"max_sessions" max:"100000000" doc:"sessions, connected or not; 0: no limit"`
-	MaxSubscriptions    int   `yaml:"max_subscriptions" max:"1000000000" doc:"subscriptions of all clients; 0: no limit"`
-	MaxRetainedMessages int   `yaml:"max_retained_messages" max:"1000000000" doc:"retained messages; 0: no limit"`
-	MaxRetainedBytes    int64 `yaml:"max_retained_bytes" doc:"bytes of retained messages; 0: no limit"`
-	MaxStreams          int   `yaml:"max_streams" max:"100000" doc:"streams; 0: no limit"`
+	MaxConnections      int   `yaml:"max_connections" live:"true" max:"100000000" doc:"connections at the same time; 0: no limit"`
+	MaxSessions         int   `yaml:"max_sessions" live:"true" max:"100000000" doc:"sessions, connected or not; 0: no limit"`
+	MaxSubscriptions    int   `yaml:"max_subscriptions" live:"true" max:"1000000000" doc:"subscriptions of all clients; 0: no limit"`
+	MaxRetainedMessages int   `yaml:"max_retained_messages" live:"true" max:"1000000000" doc:"retained messages; 0: no limit"`
+	MaxRetainedBytes    int64 `yaml:"max_retained_bytes" live:"true" doc:"bytes of retained messages; 0: no limit"`
+	MaxStreams          int   `yaml:"max_streams" live:"true" max:"100000" doc:"streams; 0: no limit"`
 	MemoryMaxBytes      int64 `yaml:"memory_max_bytes" doc:"bytes of queued messages and buffers of connected clients, past which publishers are slowed; 0: no limit"`
 }

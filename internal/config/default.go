@@ -1,5 +1,8 @@
 package config
 
+// levelDefault is the level of a part of the broker that has none of its own.
+const levelDefault = "default"
+
 // Default returns the built-in configuration, which the config.yaml at the root of the project spells out.
 func Default() *Config {
 	return &Config{
@@ -15,7 +18,8 @@ func Default() *Config {
 		Session: defaultSession(),
 		Streams: map[string]Stream{},
 		Limits:  Limits{MaxStreams: 1000},
-		Logging: Logging{Level: "info", Format: "text"},
+		Logging: Logging{Level: "info", Format: "text", Repeats: 20, Levels: LogLevels{
+			API: levelDefault, Auth: levelDefault, Broker: levelDefault, Client: levelDefault, Listener: levelDefault, Storage: levelDefault}},
 		Auth: Auth{
 			JWT: defaultJWT(), HTTP: defaultHTTP(), HTTPACL: defaultHTTP(), HTTPACLCache: 60, HTTPACLEntries: 10_000,
 			Order: []string{}, Flapping: Flapping{WindowSeconds: 60, BanSeconds: 300}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},

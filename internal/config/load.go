@@ -9,9 +9,11 @@ import (
 
 // Sources are where a configuration comes from; each overrides those before it. All may be empty.
 type Sources struct {
-	File    string   // path of a YAML file
-	Environ []string // as os.Environ returns it; only names that begin with BARID_ count
-	Sets    []string // path.to.key=value, as given to --set
+	File      string            // path of a YAML file
+	Overrides string            // path of a YAML file over it, which need not be there; only keys that change live
+	Environ   []string          // as os.Environ returns it; only names that begin with BARID_ count
+	Sets      []string          // path.to.key=value, as given to --set
+	Live      map[string]string // what was changed since the start
 }
 
 // Warning is something odd that does not keep the broker from starting.
@@ -23,28 +25,47 @@ type Warning struct {
 // String returns the warning as one line.
 func (w Warning) String() string { return w.Where + ": " + w.Text }
 
-// Load reads the configuration: the built-in defaults, then the file, the environment and --set. It returns all
-// problems at once, joined; each is an [*Error].
+// Load reads the configuration: the built-in defaults, then the file, the overrides, the environment, --set and what was
+// changed live. It returns all problems at once, joined; each is an [*Error].
 func Load(s Sources) (*Config, []Warning, error) {
+	l, err := LoadAll(s)
+	return l.Config, l.Warnings, err
+}
+
+// Loaded is a configuration and where its values come from.
+type Loaded struct {
+	Config   *Config // nil if something is wrong
+	Warnings []Warning
+	origin   map[string]place
+}
+
+// LoadAll is Load that remembers where values come from.
+func LoadAll(s Sources) (*Loaded, error) {
 	l := &loader{cfg: Default(), origin: map[string]place{}}
 	if s.File != "" {
 		text, err := os.ReadFile(s.File)
 		if err != nil {
-			return nil, nil, fmt.Errorf("reading the configuration: %w", err)
+			return &Loaded{}, fmt.Errorf("reading the configuration: %w", err)
 		}
 		l.file(s.File, text)
 	}
+	if s.Overrides != "" {
+		if err := l.overrides(s.Overrides); err != nil {
+			return &Loaded{}, err
+		}
+	}
 	l.environ(s.Environ)
 	l.sets(s.Sets)
+	l.changes(s.Live)
 	l.complete()
 	l.secrets()
 	if len(l.errs) == 0 {
 		l.check() // rules between keys: only about values that are good by themselves
 	}
 	if len(l.errs) > 0 {
-		return nil, l.warnings, errors.Join(l.errs...)
+		return &Loaded{Warnings: l.warnings}, errors.Join(l.errs...)
 	}
-	return l.cfg, l.warnings, nil
+	return &Loaded{Config: l.cfg, Warnings: l.warnings, origin: l.origin}, nil
 }
 
 // loader gathers the configuration from its sources, and what is wrong with them.

@@ -17,6 +17,7 @@ type field struct {
 	min, max int64
 	enum     []string
 	secret   bool
+	live     bool // it can change while the broker runs
 }
 
 // fieldsOf returns the keys of a section, in the order of the struct.
@@ -24,7 +25,7 @@ func fieldsOf(t reflect.Type) []field {
 	fields := make([]field, t.NumField())
 	for i := range fields {
 		tag := t.Field(i).Tag
-		f := field{name: tag.Get("yaml"), index: i, doc: tag.Get("doc"), max: maxInt64, secret: tag.Get("secret") == "true"}
+		f := field{name: tag.Get("yaml"), index: i, doc: tag.Get("doc"), max: maxInt64, secret: tag.Get("secret") == "true", live: tag.Get("live") == "true"}
 		if s, ok := tag.Lookup("min"); ok {
 			f.min = mustInt(s)
 		}
@@ -66,6 +67,7 @@ type Key struct {
 	Min, Max int64  // of a number
 	Enum     []string
 	Secret   bool
+	Live     bool // it can change while the broker runs
 }
 
 // Keys returns all keys, in the order of config.yaml.
@@ -87,7 +89,7 @@ func visit(section reflect.Value, prefix string, fn func(Key)) {
 				fn(k)
 			})
 		default:
-			fn(Key{Path: path, Type: typeName(v.Type()), Doc: f.doc, Default: textOf(v), Min: f.min, Max: f.max, Enum: f.enum, Secret: f.secret})
+			fn(Key{Path: path, Type: typeName(v.Type()), Doc: f.doc, Default: textOf(v), Min: f.min, Max: f.max, Enum: f.enum, Secret: f.secret, Live: f.live})
 		}
 	}
 }

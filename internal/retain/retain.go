@@ -52,7 +52,7 @@ const entryOverhead = 256
 // Store holds the retained messages. Make it with New. It is safe for concurrent use; scans give way to changes between
 // stretches of their work.
 type Store struct {
-	options Options // static
+	options Options // guarded by mu
 
 	// Guarded by mu.
 	mu       sync.RWMutex
@@ -113,6 +113,13 @@ func (s *Store) Get(topic string) (Entry, bool) {
 	defer s.mu.RUnlock()
 	it, ok := s.tree.Get(item{topic: topic})
 	return it.entry(), ok
+}
+
+// SetLimits changes the limits. What is beyond them already stays.
+func (s *Store) SetLimits(messages int, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options.MaxMessages, s.options.MaxBytes = messages, bytes
 }
 
 // Changes is the number of the last change: what is changed from now on has a higher one.

@@ -45,7 +45,13 @@ func (b *broker) asAdmin(t *testing.T) (authorization string) {
 	t.Helper()
 	secret, err := os.ReadFile(filepath.Join(b.dataDir, "admin-password"))
 	check(t, "reading the password", err)
-	body, _ := json.Marshal(map[string]string{"username": "admin", "password": strings.TrimSpace(string(secret))})
+	return b.loginAs(t, strings.TrimSpace(string(secret)))
+}
+
+// loginAs logs the administrator in.
+func (b *broker) loginAs(t *testing.T, password string) (authorization string) {
+	t.Helper()
+	body, _ := json.Marshal(map[string]string{"username": "admin", "password": password})
 	status, answer := b.call(t, "POST", "/api/v5/login", "", string(body))
 	if status != http.StatusOK {
 		t.Fatalf("login answered %d %v", status, answer)

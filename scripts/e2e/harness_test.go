@@ -109,6 +109,20 @@ func (b *broker) readBanner() error {
 	if err := b.waitFor("durability"); err != nil {
 		return err
 	}
+	if err := b.readURLs(); err != nil {
+		return err
+	}
+	for _, name := range []string{"tcp", "ws", "tls", "wss", "unix"} {
+		if b.urls[name] == nil {
+			return fmt.Errorf("the banner has no listener %s", name)
+		}
+	}
+	return nil
+}
+
+// readURLs reads the names and URLs of the banner.
+func (b *broker) readURLs() error {
+	b.urls = map[string]*url.URL{}
 	lines := bufio.NewScanner(strings.NewReader(b.output()))
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
@@ -120,11 +134,6 @@ func (b *broker) readBanner() error {
 			return fmt.Errorf("the banner's %q: %w", lines.Text(), err)
 		}
 		b.urls[words[0]] = u
-	}
-	for _, name := range []string{"tcp", "ws", "tls", "wss", "unix"} {
-		if b.urls[name] == nil {
-			return fmt.Errorf("the banner has no listener %s", name)
-		}
 	}
 	return nil
 }
