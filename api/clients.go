@@ -57,6 +57,16 @@ type clientView struct {
 	Queued         int     `json:"mqueue_len"`
 	AwaitingRel    int     `json:"awaiting_rel_cnt"`
 	Behind         bool    `json:"behind"`
+	Will           *will   `json:"will,omitempty"`
+}
+
+// will is what is published if a client goes without saying so.
+type will struct {
+	Topic  string `json:"topic"`
+	QoS    int    `json:"qos"`
+	Retain bool   `json:"retain"`
+	Size   int    `json:"payload_size"`
+	Delay  uint32 `json:"delay_interval"`
 }
 
 // Routes implements Resource.
@@ -80,6 +90,9 @@ func (c *clients) view(i *broker.ClientInfo) clientView {
 	}
 	if i.Username != "" {
 		v.Username = &i.Username
+	}
+	if w := i.Will; w != nil {
+		v.Will = &will{w.Topic, int(w.QoS), w.Retain, w.PayloadBytes, w.DelaySeconds}
 	}
 	if !i.Connected {
 		v.DisconnectedAt = stamp(i.LeftAt)

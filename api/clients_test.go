@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -99,5 +100,23 @@ func TestSubscriptionsAndTopicsAreListed(t *testing.T) {
 		if rec := b.raw("GET", Base+path, b.header, ""); rec.Code != want {
 			t.Errorf("%s answered %d: %s", path, rec.Code, rec.Body)
 		}
+	}
+}
+
+func TestAWillIsShownUntilItIsDiscarded(t *testing.T) {
+	b := newBench(t).asAdmin()
+	d := b.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "a", CleanStart: true, Will: &mqtt.Will{Topic: "gone/a", Payload: []byte("bye"), QoS: 1, Retain: true, DelaySeconds: 9}})
+	b.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "b", CleanStart: true})
+	want := map[string]any{"topic": "gone/a", "qos": 1.0, "retain": true, "payload_size": 3.0, "delay_interval": 9.0}
+	if got := b.ok("GET", "/clients/a", "")["will"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("the will is %v", got)
+	}
+	if got := b.ok("GET", "/clients/b", "")["will"]; got != nil {
+		t.Errorf("without one there is %v", got)
+	}
+	d.send(&mqtt.Disconnect{})
+	d.receive()
+	if code, v := b.do("GET", "/clients/a", ""); code != 404 {
+		t.Errorf("afterwards: %d %v", code, v)
 	}
 }

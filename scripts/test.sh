@@ -3,7 +3,7 @@
 # built program.
 #
 #   scripts/test.sh          what to run before a commit
-#   scripts/test.sh --all    also fuzzes every fuzz target
+#   scripts/test.sh --all    also uses the dashboard in a browser, and fuzzes every fuzz target
 #   scripts/test.sh --no-e2e without the real clients, which it installs otherwise
 #
 # It needs Go and the network for modules, tools and clients. It goes on after a failure, ends with one line of numbers,
@@ -90,8 +90,8 @@ modules() {
 
 step gofmt formatted
 step "go mod tidy" go mod tidy -diff
-step "go vet" go vet -tags e2e ./...
-step staticcheck go run "$staticcheck" -tags e2e ./...
+step "go vet" go vet -tags e2e,browser ./...
+step staticcheck go run "$staticcheck" -tags e2e,browser ./...
 vulnerabilities
 step "go build" go build -o "$work/barid" .
 tests "go test -race" go test -race -timeout 10m -v ./...
@@ -103,6 +103,11 @@ if $e2e; then
   tests "real clients" go test -tags e2e -count 1 -timeout 5m -v ./scripts/e2e
   tests "crashes" go test -tags e2e -count 1 -timeout 10m -v ./scripts/crash
   tests "siege" go test -tags e2e -count 1 -timeout 10m -v ./scripts/hostile
+fi
+
+if $all && $e2e; then
+  step "install a browser" bash scripts/e2e/install.sh --browser
+  tests "dashboard" go test -tags e2e,browser -count 1 -timeout 8m -v -run TestDashboard ./scripts/e2e
 fi
 
 if $all; then

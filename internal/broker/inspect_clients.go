@@ -39,6 +39,25 @@ type ClientInfo struct {
 	Queued        int // waiting for it, as far as that was counted since the broker's start
 	Behind        bool
 	AwaitingRel   int // QoS 2 messages that the client has not released
+
+	Will *WillInfo // nil: none
+}
+
+// WillInfo is what is published if the client goes without saying so, or once its delay is over.
+type WillInfo struct {
+	Topic        string // where it goes, with the mount point
+	QoS          mqtt.QoS
+	Retain       bool
+	PayloadBytes int
+	DelaySeconds uint32
+}
+
+func (w *will) info() *WillInfo {
+	if w == nil {
+		return nil
+	}
+	m := &w.message
+	return &WillInfo{m.Topic, m.QoS, m.Retain, len(m.Payload), w.delaySeconds}
 }
 
 // Clients lists the sessions that match, by client id.
@@ -81,6 +100,7 @@ func (c *client) info() (i ClientInfo, ok bool) {
 			i.Subscriptions++
 		}
 	}
+	i.Will = c.will.info() // of a connection that has ended
 	for range c.session.InboundIDs() {
 		i.AwaitingRel++
 	}
@@ -89,6 +109,7 @@ func (c *client) info() (i ClientInfo, ok bool) {
 		i.Listener, i.MountPoint, i.Version = l.listener.name, l.mount, l.version
 		i.KeepAlive, i.CleanStart = l.keepAlive, l.cleanStart
 		i.ReceiveMaximum = min(i.ReceiveMaximum, int(l.receiveMaximum))
+		i.Will = l.will.info()
 	}
 	return i, !c.ended
 }

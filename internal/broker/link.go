@@ -36,7 +36,7 @@ type link struct {
 	identity  *auth.Identity
 	grants    auth.Cache    // of publishing and subscribing
 	exchange  auth.Exchange // of enhanced authentication; nil: none
-	will      *will         // nil: none, or discarded by DISCONNECT
+	will      *will         // nil: none, or discarded by DISCONNECT; once there is a client, guarded by its mu
 	logged    bool          // the last message had to be committed, as the next one may
 	slowed    bool          // it was paused for the PUBLISH that is being handled
 	topic     string        // of the last PUBLISH
@@ -441,7 +441,9 @@ func (l *link) Disconnect(p *mqtt.Disconnect) error {
 		}
 	}
 	if p.Code == mqtt.NormalDisconnection {
+		l.client.mu.Lock()
 		l.will = nil // [MQTT-3.14.4-3]
+		l.client.mu.Unlock()
 	}
 	return nil
 }

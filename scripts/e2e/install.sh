@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the clients that the end-to-end tests use, unless they are there: mosquitto with its clients and Python's paho from the
-# system's packages, MQTT.js in the user's cache directory, outside the project.
+# system's packages, MQTT.js in the user's cache directory, outside the project. With --browser also Chromium, and what
+# the test of the dashboard needs to drive it and to look at its accessibility.
 set -eu
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/barid-e2e
 mkdir -p "$cache"
@@ -32,10 +33,16 @@ command -v promtool >/dev/null && command -v prometheus >/dev/null || missing+=(
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 paho_version >/dev/null || missing+=(python3-paho-mqtt)
+browser=false
+[ "${1:-}" != --browser ] || browser=true
+! $browser || command -v chromium >/dev/null || missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] || system_packages "${missing[@]}"
 
 if [ ! -e "$cache/node_modules/mqtt/package.json" ]; then
   npm install --silent --no-audit --no-fund --prefix "$cache" mqtt@5.16.0
+fi
+if $browser && [ ! -e "$cache/node_modules/axe-core/package.json" ]; then
+  npm install --silent --no-audit --no-fund --prefix "$cache" axe-core@4.14.1 ws@8.23.0
 fi
 echo "Python paho $(paho_version)"
 node -e 'console.log("MQTT.js", require(process.argv[1]).version)' "$cache/node_modules/mqtt/package.json"

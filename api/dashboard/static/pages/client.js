@@ -4,11 +4,11 @@ import { h, replace } from '../lib/dom.js';
 import { session } from '../lib/session.js';
 import { get, path } from '../lib/api.js';
 import { link, go } from '../lib/router.js';
-import { number, seconds, expiry, count } from '../lib/format.js';
+import { number, bytes, seconds, expiry, count } from '../lib/format.js';
 import { disconnect } from '../lib/kick.js';
 import { ban } from '../lib/ban.js';
 import { table } from '../ui/table.js';
-import { head, facts, card, button, badge, dot, when, failed, bones, empty } from '../ui/parts.js';
+import { head, facts, card, button, badge, dot, tag, when, failed, bones, empty } from '../ui/parts.js';
 import { protocol } from './clients.js';
 
 const retainHandling = ['sends retained', 'sends retained if new', 'sends no retained'];
@@ -31,7 +31,7 @@ export async function show(view) {
   const about = h('div', bones());
   const title = h('div');
   const subs = subscriptionTable('Subscriptions');
-  let there = true;
+  let there; // is it connected? undefined: not known yet
   replace(title, heading({ clientid: id }));
   view.root.append(title, h('div.stack', about, card('Subscriptions', { flush: true }, subs.el)));
 
@@ -87,6 +87,7 @@ export async function show(view) {
       ['In flight', `${number(c.inflight_cnt)} of ${number(c.inflight_max)}`],
       ['Waiting', [count(c.mqueue_len, 'message'), c.behind && ' and more in the log']],
       ['QoS 2 to be released', number(c.awaiting_rel_cnt)],
+      ['Will', c.will && [tag(c.will.topic), ` QoS ${c.will.qos}, ${bytes(c.will.payload_size)}`, c.will.retain && ', retained', c.will.delay_interval > 0 && `, after ${seconds(c.will.delay_interval)}`]],
     ]))));
   }
 }

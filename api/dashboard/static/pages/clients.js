@@ -68,6 +68,6 @@ export async function show(view) {
     h('div.toolbar', search('Client id', view.query.q, (v) => later('q', v)), h('div.word', word('user', 'Username')), h('div.word', word('ip', 'IP address')),
       choice('State', [['', 'Any state'], ['connected', 'Connected'], ['disconnected', 'Away']], view.query.state, (v) => rows.change({ state: v })),
       choice('Protocol', [['', 'Any protocol'], [5, 'MQTT 5.0'], [4, 'MQTT 3.1.1'], [3, 'MQTT 3.1']], view.query.version, (v) => rows.change({ version: v })),
-      h('span.push', bulk)),
+      session.manages && h('span.push', bulk)),
     grid.el, pages.el);
 }

@@ -28,13 +28,13 @@ function tile(label, value, note, to) {
   return { el, update(now) { replace(shown, value(now)); replace(noted, note?.(now)); } };
 }
 
-const rate = (n) => [number(n), h('small', 'per second')];
+const rate = (n) => [number(n), h('small', '/s')];
 
 const tiles = () => [
   tile('Connected', (n) => number(n.live_connections), (n) => `${count(n.connections, 'session')}`, link('clients', { state: 'connected' })),
   tile('Messages in', (n) => rate(n.received_msg_rate), (n) => `${bytes(n.received_bytes_rate)}/s`),
   tile('Messages out', (n) => rate(n.sent_msg_rate), (n) => `${bytes(n.sent_bytes_rate)}/s`),
-  tile('Dropped', (n) => rate(n.dropped_msg_rate), () => 'each with its reason in the metrics'),
+  tile('Dropped', (n) => rate(n.dropped_msg_rate), () => 'each for a named reason'),
   tile('Subscriptions', (n) => number(n.subscriptions), (n) => `to ${count(n.topics, 'filter')}`, link('subscriptions')),
   tile('Retained', (n) => number(n.retained_msg_count), () => 'messages', link('retained')),
   tile('Memory', (n) => bytes(n.memory_bytes)),
@@ -60,7 +60,7 @@ export async function show(view) {
       for (const t of all) t.update(now);
       drawAlarms(alarms, now.alarms);
       const node = nodes[0];
-      replace(about, `${node.node} runs version ${node.version}, since `, when(Date.now() - node.uptime), '.');
+      replace(about, `${node.node} runs version ${node.version}, started `, when(Date.now() - node.uptime), '.');
     } catch (err) {
       if (err.name === 'AbortError') throw err;
       if (err.status) replace(trouble, h('div.card', failed(err)));

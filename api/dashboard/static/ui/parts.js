@@ -34,7 +34,7 @@ setInterval(() => {
 
 // facts lists names and values; those without a value are left out.
 export function facts(pairs) {
-  return h('dl.facts', pairs.filter((p) => p && p[1] !== null && p[1] !== undefined && p[1] !== '')
+  return h('dl.facts', pairs.filter((p) => p && p[1] !== null && p[1] !== undefined && p[1] !== '' && p[1] !== false)
     .map(([name, value]) => h('div', h('dt', name), h('dd', value))));
 }
 
@@ -54,13 +54,13 @@ export function head(title, { about, actions, crumb } = {}) {
 
 // empty says that nothing is there, and what would make it otherwise.
 export function empty(title, text, { icon: name = 'mail', action } = {}) {
-  return h('div.state', icon(name, 34), h('h3', title), text && h('p', text), action);
+  return h('div.state', icon(name, 34), h('h2', title), text && h('p', text), action);
 }
 
 // failed says what went wrong.
 export function failed(err, again) {
   const missing = err.status === 404 || err.status === 405;
-  return h('div.state.bad', { role: 'alert' }, icon('warn', 34), h('h3', missing && !err.code ? 'This is not here' : 'That did not work'), h('p', err.message),
+  return h('div.state.bad', { role: 'alert' }, icon('warn', 34), h('h2', missing && !err.code ? 'This is not here' : 'That did not work'), h('p', err.message),
     again && button('Try again', { icon: 'restart', onclick: again }));
 }
 
