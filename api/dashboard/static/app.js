@@ -28,7 +28,10 @@ async function show() {
   shell.current(address.parts[0]);
   replace(shell.main, mine.root);
   if (!page) {
-    replace(mine.root, failed({ message: `There is no page ${location.hash}.` }, () => go(pages[0].path)));
+    replace(
+      mine.root,
+      failed({ message: `There is no page ${location.hash}.` }, () => go(pages[0].path)),
+    );
     return;
   }
   document.title = `${page.title} · Barid`;
@@ -54,10 +57,11 @@ function start() {
     replace(root, loginPage());
     return;
   }
-  if (!shell) {
-    shell = frame(root);
-    show();
-  }
+  const who = `${session.username} ${session.role}`;
+  if (shell?.who === who) return; // logged in again
+  shell?.end();
+  shell = { ...frame(root), who };
+  show();
 }
 
 onExpiry(loginAgain);

@@ -3,6 +3,8 @@
   let theme = 'auto';
   try {
     theme = localStorage.getItem('barid.theme') || 'auto';
-  } catch { /* storage is off: follow the system */ }
+  } catch {
+    /* storage is off: follow the system */
+  }
   if (theme !== 'auto') document.documentElement.dataset.theme = theme;
 })();

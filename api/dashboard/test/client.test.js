@@ -17,9 +17,15 @@ function fake() {
       sockets.push(this);
       queueMicrotask(() => this.onopen());
     }
-    send(bytes) { this.sent.push(hex(bytes)); }
-    close() { queueMicrotask(() => this.onclose()); }
-    receive(h) { this.onmessage({ data: from(h) }); }
+    send(bytes) {
+      this.sent.push(hex(bytes));
+    }
+    close() {
+      queueMicrotask(() => this.onclose());
+    }
+    receive(h) {
+      this.onmessage({ data: from(h) });
+    }
   }
   return { Fake, sockets };
 }
@@ -78,13 +84,19 @@ test('it subscribes, acknowledges what it gets, and gets QoS 2 once', async () =
   socket.receive('3c 07 0001 63 0006 00 78');
   socket.receive('62 02 0006');
   assert.deepEqual(socket.sent.slice(-3), ['50020006', '50020006', '70020006']);
-  assert.deepEqual(got, [['a', 0], ['b', 1], ['c', 2]]);
+  assert.deepEqual(got, [
+    ['a', 0],
+    ['b', 1],
+    ['c', 2],
+  ]);
 });
 
 test('when the connection ends, what waits is told why', async () => {
   const { client, socket } = await connected();
   let why;
-  client.addEventListener('close', (e) => { why = e.detail; });
+  client.addEventListener('close', (e) => {
+    why = e.detail;
+  });
   const waiting = client.publish({ topic: 'a', payload: 'x', qos: 1 });
   socket.receive('e0 02 8e 00');
   socket.close();
@@ -96,7 +108,9 @@ test('when the connection ends, what waits is told why', async () => {
 test('a broker that sends nonsense is left', async () => {
   const { client, socket } = await connected();
   let why;
-  client.addEventListener('close', (e) => { why = e.detail; });
+  client.addEventListener('close', (e) => {
+    why = e.detail;
+  });
   socket.receive('00 00');
   await new Promise(setImmediate);
   assert.match(why, /no MQTT/);

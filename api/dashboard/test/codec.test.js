@@ -10,10 +10,19 @@ const from = (h) => new Uint8Array(Buffer.from(h.replaceAll(' ', ''), 'hex'));
 
 test('CONNECT has its flags, properties, will and credentials in their order', () => {
   const bytes = encode({
-    type: 'connect', clientId: 'c', cleanStart: true, keepAlive: 30, username: 'u', password: 'p', properties: { sessionExpiry: 5 },
+    type: 'connect',
+    clientId: 'c',
+    cleanStart: true,
+    keepAlive: 30,
+    username: 'u',
+    password: 'p',
+    properties: { sessionExpiry: 5 },
     will: { topic: 'w', payload: utf8('bye'), qos: 1, retain: true, properties: { willDelay: 2 } },
   });
-  assert.equal(hex(bytes), hex(from('10 27 0004 4d515454 05 ee 001e 05 11 00000005 0001 63 05 18 00000002 0001 77 0003 627965 0001 75 0001 70')));
+  assert.equal(
+    hex(bytes),
+    hex(from('10 27 0004 4d515454 05 ee 001e 05 11 00000005 0001 63 05 18 00000002 0001 77 0003 627965 0001 75 0001 70')),
+  );
 });
 
 test('a CONNECT without anything has an empty client id and no flags', () => {
@@ -22,27 +31,53 @@ test('a CONNECT without anything has an empty client id and no flags', () => {
 
 test('PUBLISH has a packet identifier only with a QoS', () => {
   assert.equal(hex(encode({ type: 'publish', topic: 'a', payload: 'x' })), '3005' + '000161' + '00' + '78');
-  assert.equal(hex(encode({ type: 'publish', topic: 'a', payload: 'x', qos: 2, packetId: 258, dup: true, retain: true })), '3d07' + '000161' + '0102' + '00' + '78');
+  assert.equal(
+    hex(encode({ type: 'publish', topic: 'a', payload: 'x', qos: 2, packetId: 258, dup: true, retain: true })),
+    '3d07' + '000161' + '0102' + '00' + '78',
+  );
 });
 
 test('properties of a PUBLISH come back as they were sent', () => {
-  const sent = { payloadFormat: 1, messageExpiry: 4294967295, contentType: 'text/plain', responseTopic: 'r/é', correlationData: from('00ff'), userProperties: [['a', '1'], ['a', '2']] };
+  const sent = {
+    payloadFormat: 1,
+    messageExpiry: 4294967295,
+    contentType: 'text/plain',
+    responseTopic: 'r/é',
+    correlationData: from('00ff'),
+    userProperties: [
+      ['a', '1'],
+      ['a', '2'],
+    ],
+  };
   const { packet } = decode(encode({ type: 'publish', topic: 'ü', payload: 'x', qos: 1, packetId: 1, properties: sent }));
-  assert.deepEqual({ ...packet.properties, correlationData: [...packet.properties.correlationData] }, { ...sent, correlationData: [0, 255] });
+  assert.deepEqual(
+    { ...packet.properties, correlationData: [...packet.properties.correlationData] },
+    { ...sent, correlationData: [0, 255] },
+  );
   assert.equal(packet.topic, 'ü');
 });
 
 test('SUBSCRIBE has the options of each filter', () => {
-  const bytes = encode({ type: 'subscribe', packetId: 10, filters: [{ filter: 'a/#', qos: 2, noLocal: true, retainAsPublished: true, retainHandling: 2 }, { filter: 'b' }] });
+  const bytes = encode({
+    type: 'subscribe',
+    packetId: 10,
+    filters: [{ filter: 'a/#', qos: 2, noLocal: true, retainAsPublished: true, retainHandling: 2 }, { filter: 'b' }],
+  });
   assert.equal(hex(bytes), '820d' + '000a' + '00' + '0003612f23' + '2e' + '000162' + '00');
   assert.equal(hex(encode({ type: 'unsubscribe', packetId: 10, filters: ['b'] })), 'a206' + '000a' + '00' + '000162');
 });
 
 test('acknowledgements, PINGREQ and DISCONNECT', () => {
   for (const [packet, want] of [
-    [{ type: 'puback', packetId: 1 }, '40020001'], [{ type: 'pubrec', packetId: 1, code: 0x80 }, '5003000180'], [{ type: 'pubrel', packetId: 1 }, '62020001'],
-    [{ type: 'pubcomp', packetId: 1 }, '70020001'], [{ type: 'pingreq' }, 'c000'], [{ type: 'disconnect' }, 'e000'], [{ type: 'disconnect', code: 4 }, 'e0020400'],
-  ]) assert.equal(hex(encode(packet)), want);
+    [{ type: 'puback', packetId: 1 }, '40020001'],
+    [{ type: 'pubrec', packetId: 1, code: 0x80 }, '5003000180'],
+    [{ type: 'pubrel', packetId: 1 }, '62020001'],
+    [{ type: 'pubcomp', packetId: 1 }, '70020001'],
+    [{ type: 'pingreq' }, 'c000'],
+    [{ type: 'disconnect' }, 'e000'],
+    [{ type: 'disconnect', code: 4 }, 'e0020400'],
+  ])
+    assert.equal(hex(encode(packet)), want);
 });
 
 test('what a server sends is decoded', () => {
@@ -56,7 +91,8 @@ test('what a server sends is decoded', () => {
     ['d0 00', { type: 'pingresp' }],
     ['e0 00', { type: 'disconnect', code: 0, properties: {} }],
     ['e0 02 8b 00', { type: 'disconnect', code: 0x8b, properties: {} }],
-  ]) assert.deepEqual(decode(from(bytes)), { packet: want, size: from(bytes).length });
+  ])
+    assert.deepEqual(decode(from(bytes)), { packet: want, size: from(bytes).length });
 });
 
 test('a message with several subscription identifiers has them all', () => {
@@ -73,7 +109,17 @@ test('a packet that is not complete is waited for, whatever is missing', () => {
 });
 
 test('what breaks the standard is refused', () => {
-  for (const bytes of ['30 ff ff ff ff 01', '36 05 0001 61 00 78', '00 00', '80 02 0001', '30 03 0009 61', '20 05 00 00 02 7f 01', '40 01 00', '30 04 0001 ff 00', '20 09 00 00 06 21 0001 21 0002']) {
+  for (const bytes of [
+    '30 ff ff ff ff 01',
+    '36 05 0001 61 00 78',
+    '00 00',
+    '80 02 0001',
+    '30 03 0009 61',
+    '20 05 00 00 02 7f 01',
+    '40 01 00',
+    '30 04 0001 ff 00',
+    '20 09 00 00 06 21 0001 21 0002',
+  ]) {
     assert.throws(() => decode(from(bytes)), Malformed, bytes);
   }
   assert.throws(() => encode({ type: 'connack' }), Malformed);

@@ -12,14 +12,27 @@ test('numbers have separators, and fractions only where they say something', () 
 
 test('sizes and durations have units', () => {
   assert.deepEqual([0, 1023, 1536, 5 * 2 ** 30].map(f.bytes), ['0 B', '1,023 B', '1.5 KiB', '5 GiB']);
-  assert.deepEqual([0, 0.0000021, 0.0021, 1.5, 90, 3600, 604800, 90061].map(f.seconds), ['0 s', '2.1 µs', '2.1 ms', '1.5 s', '1 min 30 s', '1 h', '7 d', '1 d 1 h']);
+  assert.deepEqual([0, 0.0000021, 0.0021, 1.5, 90, 3600, 604800, 90061].map(f.seconds), [
+    '0 s',
+    '2.1 µs',
+    '2.1 ms',
+    '1.5 s',
+    '1 min 30 s',
+    '1 h',
+    '7 d',
+    '1 d 1 h',
+  ]);
   assert.deepEqual([0, 0xffffffff, 60].map(f.expiry), ['with the connection', 'never', '1 min']);
 });
 
 test('times are told from now', () => {
   const now = Date.parse('2030-01-02T00:00:00Z');
-  assert.deepEqual(['2030-01-01T23:59:58Z', '2030-01-01T23:59:20Z', '2030-01-01T23:50:00Z', '2029-12-31T00:00:00Z', '2030-01-02T02:00:00Z'].map((t) => f.ago(t, now)),
-    ['now', '40 sec. ago', '10 min. ago', '2 days ago', 'in 2 hr.']);
+  assert.deepEqual(
+    ['2030-01-01T23:59:58Z', '2030-01-01T23:59:20Z', '2030-01-01T23:50:00Z', '2029-12-31T00:00:00Z', '2030-01-02T02:00:00Z'].map((t) =>
+      f.ago(t, now),
+    ),
+    ['now', '40 sec. ago', '10 min. ago', '2 days ago', 'in 2 hr.'],
+  );
   assert.equal(f.plainTime(1893542400).toISOString(), '2030-01-02T00:00:00.000Z');
   assert.equal(f.plainTime(1893542400000).toISOString(), '2030-01-02T00:00:00.000Z');
   assert.equal(f.plainTime('infinity'), null);

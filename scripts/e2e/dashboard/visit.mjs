@@ -29,29 +29,53 @@ async function rule(name, fn) {
   }
 }
 
-const must = (value, what) => { if (!value) throw new Error(what); };
+const must = (value, what) => {
+  if (!value) throw new Error(what);
+};
 
 // api asks the broker with the page's token.
-const api = (path, method = 'GET', body) => page.evaluate(async (p, m, b) => {
-  const token = JSON.parse(sessionStorage.getItem('barid.session')).token;
-  const r = await fetch(`api/v5/${p}`, { method: m, headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' }, body: b && JSON.stringify(b) });
-  return { status: r.status, value: await r.json().catch(() => null) };
-}, path, method, body);
+const api = (path, method = 'GET', body) =>
+  page.evaluate(
+    async (p, m, b) => {
+      const token = JSON.parse(sessionStorage.getItem('barid.session')).token;
+      const r = await fetch(`api/v5/${p}`, {
+        method: m,
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+        body: b && JSON.stringify(b),
+      });
+      return { status: r.status, value: await r.json().catch(() => null) };
+    },
+    path,
+    method,
+    body,
+  );
 
 async function open(path) {
-  await page.evaluate((p) => { location.hash = `#/${p}`; }, path);
+  await page.evaluate((p) => {
+    location.hash = `#/${p}`;
+  }, path);
   await settled();
 }
 
 // settled waits until the page has what it shows.
-const settled = () => page.until('the page to have loaded', () => document.querySelector('#main h1') && !document.querySelector('#main [aria-busy]') && !document.querySelector('#main .state.bad'));
+const settled = () =>
+  page.until(
+    'the page to have loaded',
+    () => document.querySelector('#main h1') && !document.querySelector('#main [aria-busy]') && !document.querySelector('#main .state.bad'),
+  );
 
 // accessible runs axe over what is shown.
 async function accessible(where) {
-  if (!await page.evaluate(() => 'axe' in window)) await page.evaluate(`(() => { ${axe} })()`);
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(`(() => { ${axe} })()`);
   const found = await page.evaluate(async () => {
     const { violations } = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] });
-    return violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(' ')} (${n.any[0]?.message ?? n.failureSummary})`).join(', ')}`);
+    return violations.map(
+      (v) =>
+        `${v.id}: ${v.nodes
+          .slice(0, 3)
+          .map((n) => `${n.target.join(' ')} (${n.any[0]?.message ?? n.failureSummary})`)
+          .join(', ')}`,
+    );
   });
   must(!found.length, `${where}: ${found.join('\n')}`);
 }
@@ -81,8 +105,21 @@ await rule('the right one opens the dashboard', async () => {
 });
 
 const paths = await page.evaluate(() => [...document.querySelectorAll('.nav a')].map((a) => a.getAttribute('href').slice(2)));
-const more = ['clients/desk-1', 'clients/away', 'subscriptions?as=list', 'streams/measured', 'history', 'explain?clientid=desk-1&topic=measured/1', 'rules?tab=all', 'rules?tab=users', 'rules?tab=clients', 'rules?tab=roles', 'alarms?tab=over', 'consumers/reader', 'config']
-  .filter((p) => paths.includes(p.split(/[/?]/)[0]) || p === 'history');
+const more = [
+  'clients/desk-1',
+  'clients/away',
+  'subscriptions?as=list',
+  'streams/measured',
+  'history',
+  'explain?clientid=desk-1&topic=measured/1',
+  'rules?tab=all',
+  'rules?tab=users',
+  'rules?tab=clients',
+  'rules?tab=roles',
+  'alarms?tab=over',
+  'consumers/reader',
+  'config',
+].filter((p) => paths.includes(p.split(/[/?]/)[0]) || p === 'history');
 
 for (const path of [...paths, ...more]) {
   await rule(`${path} is shown, light and dark, wide and narrow`, async () => {
@@ -114,9 +151,16 @@ await rule('the live client publishes and receives, with every QoS', async () =>
   for (const qos of ['0', '1', '2']) {
     await page.type('Topic', `chat/${qos}`);
     await page.type('Payload', `{"qos": ${qos}}`);
-    await page.evaluate((v) => { const s = [...document.querySelectorAll('select')].find((e) => e.name === 'qos' && e.labels[0].innerText === 'QoS'); s.value = v; }, qos);
+    await page.evaluate((v) => {
+      const s = [...document.querySelectorAll('select')].find((e) => e.name === 'qos' && e.labels[0].innerText === 'QoS');
+      s.value = v;
+    }, qos);
     await page.click('#main button', 'Publish');
-    await page.until(`the message chat/${qos}, sent and received`, (t) => [...document.querySelectorAll('.log summary')].filter((e) => e.innerText.includes(t)).length === 2, `chat/${qos}`);
+    await page.until(
+      `the message chat/${qos}, sent and received`,
+      (t) => [...document.querySelectorAll('.log summary')].filter((e) => e.innerText.includes(t)).length === 2,
+      `chat/${qos}`,
+    );
   }
   await page.click('.log summary', 'chat/2');
   await page.see('"qos"');
@@ -160,7 +204,9 @@ await rule('a client is found and disconnected', async () => {
 
 await rule('everything is reached by keyboard', async () => {
   await open('clients');
-  await page.evaluate(() => { window.before = true; });
+  await page.evaluate(() => {
+    window.before = true;
+  });
   await page.send('Page.reload');
   await page.until('the page anew', () => !window.before && document.querySelector('#main h1'));
   await settled();
@@ -182,14 +228,25 @@ await rule('everything is reached by keyboard', async () => {
   await page.press('?');
   await page.until('the list of shortcuts', () => document.querySelector('dialog[open]'));
   for (let i = 0; i < 8; i++) await page.press('Tab');
-  must(await page.evaluate(() => document.activeElement === document.body || document.querySelector('dialog').contains(document.activeElement)), 'the focus leaves the dialog');
+  must(
+    await page.evaluate(
+      () => document.activeElement === document.body || document.querySelector('dialog').contains(document.activeElement),
+    ),
+    'the focus leaves the dialog',
+  );
   await page.press('Escape');
   await page.until('its end', () => !document.querySelector('dialog'));
   await open('subscriptions');
   await page.evaluate(() => document.querySelector('[role="tree"] [tabindex="0"]').focus());
   const first = await page.evaluate(() => document.activeElement.dataset.path);
   await page.press('ArrowDown');
-  must(await page.evaluate((p) => document.activeElement.getAttribute('role') === 'treeitem' && document.activeElement.dataset.path !== p, first), 'arrows do not walk the tree');
+  must(
+    await page.evaluate(
+      (p) => document.activeElement.getAttribute('role') === 'treeitem' && document.activeElement.dataset.path !== p,
+      first,
+    ),
+    'arrows do not walk the tree',
+  );
 });
 
 await rule('an API key is made, shown once and deleted', async () => {
@@ -209,7 +266,10 @@ await rule('a mistake is told in the form, at its field', async () => {
   await open('bans');
   await page.click('#main .actions button', 'Ban');
   await page.type('Who', '(');
-  await page.evaluate(() => { const s = document.querySelector('dialog select'); s.value = 'clientid_re'; });
+  await page.evaluate(() => {
+    const s = document.querySelector('dialog select');
+    s.value = 'clientid_re';
+  });
   await page.click('dialog button[type="submit"]', 'Ban');
   await page.until('the error', () => document.querySelector('dialog .form-error'));
   page.problems = page.problems.filter((p) => !p.includes('400'));
@@ -234,7 +294,10 @@ await rule('when the token runs out, the password is asked for and the page goes
   await page.type('Password', password);
   await page.press('Enter');
   await page.until('the end of the dialog', () => !document.querySelector('dialog'));
-  must(await page.evaluate(() => document.querySelector('#main [data-search]').value === 'desk-1'), 'the page has forgotten what it showed');
+  must(
+    await page.evaluate(() => document.querySelector('#main [data-search]').value === 'desk-1'),
+    'the page has forgotten what it showed',
+  );
   await settled();
   page.problems = page.problems.filter((p) => !p.includes('401'));
 });
@@ -248,7 +311,11 @@ await rule('a viewer sees nothing that changes anything', async () => {
   for (const path of await page.evaluate(() => [...document.querySelectorAll('.nav a')].map((a) => a.getAttribute('href').slice(2)))) {
     await open(path);
     await pause(100);
-    const buttons = await page.evaluate(() => [...document.querySelectorAll('#main button')].map((b) => b.innerText + (b.getAttribute('aria-label') ?? '')).filter((t) => /Delete|Disconnect|Ban|New|Stop|Start|Change/.test(t)));
+    const buttons = await page.evaluate(() =>
+      [...document.querySelectorAll('#main button')]
+        .map((b) => b.innerText + (b.getAttribute('aria-label') ?? ''))
+        .filter((t) => /Delete|Disconnect|Ban|New|Stop|Start|Change/.test(t)),
+    );
     must(!buttons.length || path === 'live', `${path} has ${buttons}`);
   }
 });
@@ -257,8 +324,15 @@ await rule('the reference is readable, and finds an operation', async () => {
   await page.goto(`${base}/reference`);
   await page.see('/api/v5/clients');
   await page.type('Find an operation', 'kickout');
-  must(await page.evaluate(() => [...document.querySelectorAll('.contents li')].filter((e) => e.getClientRects().length).length === 1), 'it finds another number of operations than one');
-  await page.evaluate(() => document.querySelectorAll('details').forEach((d) => { d.open = true; }));
+  must(
+    await page.evaluate(() => [...document.querySelectorAll('.contents li')].filter((e) => e.getClientRects().length).length === 1),
+    'it finds another number of operations than one',
+  );
+  await page.evaluate(() =>
+    document.querySelectorAll('details').forEach((d) => {
+      d.open = true;
+    }),
+  );
   await accessible('the reference');
   await page.size(360, 780);
   must(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it scrolls sideways at 360 px');
@@ -268,7 +342,14 @@ await rule('the reference is readable, and finds an operation', async () => {
 });
 
 await rule('nothing was asked of anybody else', async () => {
-  const other = page.requests.filter((u) => !u.startsWith(`${base}/`) && !u.startsWith('about:') && !u.startsWith('blob:') && !u.startsWith('data:') && !u.startsWith(`${base.replace('http', 'ws')}/`));
+  const other = page.requests.filter(
+    (u) =>
+      !u.startsWith(`${base}/`) &&
+      !u.startsWith('about:') &&
+      !u.startsWith('blob:') &&
+      !u.startsWith('data:') &&
+      !u.startsWith(`${base.replace('http', 'ws')}/`),
+  );
   must(!other.length, other.join(', '));
 });
 

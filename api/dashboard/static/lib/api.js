@@ -18,7 +18,9 @@ export const events = new EventTarget(); // 'reach' with detail true or false: d
 
 let askAgain = null; // asks for the password when the token has run out; set by the frame
 
-export function onExpiry(fn) { askAgain = fn; }
+export function onExpiry(fn) {
+  askAgain = fn;
+}
 
 // query writes parameters; what is empty is left out.
 export function query(parameters = {}) {
@@ -69,7 +71,9 @@ export async function request(method, to, options = {}) {
   let said = {};
   try {
     said = JSON.parse(text);
-  } catch { /* not ours: the status has to do */ }
+  } catch {
+    /* not ours: the status has to do */
+  }
   throw new Problem(answer.status, said.code ?? '', said.message ?? (text.trim().slice(0, 300) || `The broker answered ${answer.status}.`));
 }
 

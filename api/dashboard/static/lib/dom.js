@@ -50,7 +50,11 @@ export function replace(el, ...children) {
 
 // focusables are what the Tab key reaches inside an element.
 export function focusables(el) {
-  return [...el.querySelectorAll('a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea:not(:disabled), summary, [tabindex="0"]')];
+  return [
+    ...el.querySelectorAll(
+      'a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea:not(:disabled), summary, [tabindex="0"]',
+    ),
+  ];
 }
 
 // debounce calls fn once nothing has happened for a moment.

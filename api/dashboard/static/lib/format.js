@@ -31,7 +31,12 @@ export function seconds(n) {
   if (n < 0.001) return `${some.format(n * 1e6)} µs`;
   if (n < 1) return `${some.format(n * 1000)} ms`;
   if (n < 60) return `${some.format(n)} s`;
-  const parts = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
+  const parts = [
+    ['d', 86400],
+    ['h', 3600],
+    ['min', 60],
+    ['s', 1],
+  ];
   const text = [];
   for (const [name, size] of parts) {
     const k = Math.floor(n / size);
@@ -65,7 +70,13 @@ export function absolute(time) {
 }
 
 // clock: 12:00:05
-export const clock = (time, withSeconds = true) => new Date(time).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', second: withSeconds ? '2-digit' : undefined, hourCycle: 'h23' });
+export const clock = (time, withSeconds = true) =>
+  new Date(time).toLocaleTimeString('en', {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: withSeconds ? '2-digit' : undefined,
+    hourCycle: 'h23',
+  });
 
 // plainTime turns what may be a number of seconds, of milliseconds or RFC 3339 into a Date; null: none.
 export function plainTime(v) {

@@ -23,7 +23,9 @@ export function link(...parts) {
 }
 
 // go shows another page.
-export function go(...parts) { location.hash = link(...parts); }
+export function go(...parts) {
+  location.hash = link(...parts);
+}
 
 // View is what a page draws into, for as long as it is shown.
 export class View {
@@ -34,11 +36,19 @@ export class View {
     this.query = address.query;
   }
 
-  get signal() { return this.#ended.signal; }
-  get ended() { return this.#ended.signal.aborted; }
-  end() { this.#ended.abort(); }
+  get signal() {
+    return this.#ended.signal;
+  }
+  get ended() {
+    return this.#ended.signal.aborted;
+  }
+  end() {
+    this.#ended.abort();
+  }
 
-  onEnd(fn) { this.signal.addEventListener('abort', fn, { once: true }); }
+  onEnd(fn) {
+    this.signal.addEventListener('abort', fn, { once: true });
+  }
 
   // every calls fn now and then, while the page is seen, one call after the other. It returns a function that calls it now.
   every(ms, fn) {
@@ -57,7 +67,9 @@ export class View {
       running = null;
       if (!this.ended) timer = setTimeout(run, ms);
     };
-    const onVisible = () => { if (!document.hidden) run(); };
+    const onVisible = () => {
+      if (!document.hidden) run();
+    };
     document.addEventListener('visibilitychange', onVisible, { signal: this.signal });
     this.onEnd(() => clearTimeout(timer));
     run();

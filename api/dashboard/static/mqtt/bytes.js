@@ -28,9 +28,15 @@ export class Writer {
     return this;
   }
 
-  u8(v) { return this.bytes(Uint8Array.of(v)); }
-  u16(v) { return this.bytes(Uint8Array.of(v >> 8, v & 0xff)); }
-  u32(v) { return this.bytes(Uint8Array.of(v >>> 24, (v >>> 16) & 0xff, (v >>> 8) & 0xff, v & 0xff)); }
+  u8(v) {
+    return this.bytes(Uint8Array.of(v));
+  }
+  u16(v) {
+    return this.bytes(Uint8Array.of(v >> 8, v & 0xff));
+  }
+  u32(v) {
+    return this.bytes(Uint8Array.of(v >>> 24, (v >>> 16) & 0xff, (v >>> 8) & 0xff, v & 0xff));
+  }
 
   // varint is a Variable Byte Integer.
   varint(v) {
@@ -48,7 +54,9 @@ export class Writer {
     return this.u16(b.length).bytes(b);
   }
 
-  string(t) { return this.binary(utf8(t)); }
+  string(t) {
+    return this.binary(utf8(t));
+  }
 
   done() {
     const all = new Uint8Array(this.length);
@@ -68,7 +76,9 @@ export class Reader {
     this.at = 0;
   }
 
-  get left() { return this.all.length - this.at; }
+  get left() {
+    return this.all.length - this.at;
+  }
 
   bytes(n) {
     if (n > this.left) throw new Malformed('the packet ends early');
@@ -76,9 +86,15 @@ export class Reader {
     return this.all.subarray(this.at - n, this.at);
   }
 
-  u8() { return this.bytes(1)[0]; }
-  u16() { return this.u8() * 256 + this.u8(); }
-  u32() { return this.u16() * 65536 + this.u16(); }
+  u8() {
+    return this.bytes(1)[0];
+  }
+  u16() {
+    return this.u8() * 256 + this.u8();
+  }
+  u32() {
+    return this.u16() * 65536 + this.u16();
+  }
 
   varint() {
     let value = 0;
@@ -90,7 +106,9 @@ export class Reader {
     throw new Malformed('a length of more than four bytes');
   }
 
-  binary() { return this.bytes(this.u16()); }
+  binary() {
+    return this.bytes(this.u16());
+  }
 
   string() {
     const t = text(this.binary());
@@ -98,5 +116,7 @@ export class Reader {
     return t;
   }
 
-  rest() { return this.bytes(this.left); }
+  rest() {
+    return this.bytes(this.left);
+  }
 }

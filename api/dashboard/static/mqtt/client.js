@@ -19,7 +19,9 @@ export class Client extends EventTarget {
     this.WebSocket = WebSocket;
   }
 
-  get connected() { return this.state === 'connected'; }
+  get connected() {
+    return this.state === 'connected';
+  }
   state = 'closed';
 
   // connect returns the CONNACK, or throws what was wrong.
@@ -39,12 +41,15 @@ export class Client extends EventTarget {
         reject(new Error(this.#why || 'the broker does not accept MQTT here'));
         this.#ended();
       };
-      this.#waiting.set('connack', { resolve: (p) => {
-        this.state = 'connected';
-        this.#beat(p.properties.serverKeepAlive ?? keepAlive);
-        resolve(p);
-        this.dispatchEvent(new Event('open'));
-      }, reject });
+      this.#waiting.set('connack', {
+        resolve: (p) => {
+          this.state = 'connected';
+          this.#beat(p.properties.serverKeepAlive ?? keepAlive);
+          resolve(p);
+          this.dispatchEvent(new Event('open'));
+        },
+        reject,
+      });
     });
   }
 
@@ -58,9 +63,13 @@ export class Client extends EventTarget {
   }
 
   // subscribe returns the code of each filter.
-  async subscribe(filters, properties) { return (await this.#ask({ type: 'subscribe', filters, properties }, 'suback')).codes; }
+  async subscribe(filters, properties) {
+    return (await this.#ask({ type: 'subscribe', filters, properties }, 'suback')).codes;
+  }
 
-  async unsubscribe(filters) { return (await this.#ask({ type: 'unsubscribe', filters }, 'unsuback')).codes; }
+  async unsubscribe(filters) {
+    return (await this.#ask({ type: 'unsubscribe', filters }, 'unsuback')).codes;
+  }
 
   // end disconnects.
   end() {
@@ -70,7 +79,8 @@ export class Client extends EventTarget {
   }
 
   #id() {
-    do this.#nextId = (this.#nextId % 65535) + 1; while (this.#waiting.has(this.#nextId));
+    do this.#nextId = (this.#nextId % 65535) + 1;
+    while (this.#waiting.has(this.#nextId));
     return this.#nextId;
   }
 
@@ -81,14 +91,17 @@ export class Client extends EventTarget {
       this.#waiting.set(packetId, { resolve, reject, want });
       try {
         this.#send({ ...packet, packetId });
-      } catch (err) { // it cannot be encoded
+      } catch (err) {
+        // it cannot be encoded
         this.#waiting.delete(packetId);
         reject(err);
       }
     });
   }
 
-  #send(packet) { this.#socket.send(encode(packet)); }
+  #send(packet) {
+    this.#socket.send(encode(packet));
+  }
 
   #take(chunk) {
     this.#heard = Date.now();
@@ -131,7 +144,10 @@ export class Client extends EventTarget {
         this.#received.delete(p.packetId);
         this.#send({ type: 'pubcomp', packetId: p.packetId });
         break;
-      case 'puback': case 'pubcomp': case 'suback': case 'unsuback':
+      case 'puback':
+      case 'pubcomp':
+      case 'suback':
+      case 'unsuback':
         this.#settle(p.packetId, p);
         break;
       case 'disconnect':

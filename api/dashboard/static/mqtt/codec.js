@@ -2,18 +2,54 @@
 
 import { Writer, Reader, Malformed, utf8 } from './bytes.js';
 
-const types = { connect: 1, connack: 2, publish: 3, puback: 4, pubrec: 5, pubrel: 6, pubcomp: 7, subscribe: 8, suback: 9, unsubscribe: 10, unsuback: 11, pingreq: 12, pingresp: 13, disconnect: 14, auth: 15 };
+const types = {
+  connect: 1,
+  connack: 2,
+  publish: 3,
+  puback: 4,
+  pubrec: 5,
+  pubrel: 6,
+  pubcomp: 7,
+  subscribe: 8,
+  suback: 9,
+  unsubscribe: 10,
+  unsuback: 11,
+  pingreq: 12,
+  pingresp: 13,
+  disconnect: 14,
+  auth: 15,
+};
 const names = Object.fromEntries(Object.entries(types).map(([name, id]) => [id, name]));
 
 // The properties: their identifier, name and type.
 const properties = [
-  [0x01, 'payloadFormat', 'u8'], [0x02, 'messageExpiry', 'u32'], [0x03, 'contentType', 'string'], [0x08, 'responseTopic', 'string'],
-  [0x09, 'correlationData', 'binary'], [0x0b, 'subscriptionId', 'varint'], [0x11, 'sessionExpiry', 'u32'], [0x12, 'assignedClientId', 'string'],
-  [0x13, 'serverKeepAlive', 'u16'], [0x15, 'authMethod', 'string'], [0x16, 'authData', 'binary'], [0x17, 'requestProblem', 'u8'],
-  [0x18, 'willDelay', 'u32'], [0x19, 'requestResponse', 'u8'], [0x1a, 'responseInfo', 'string'], [0x1c, 'serverReference', 'string'],
-  [0x1f, 'reason', 'string'], [0x21, 'receiveMaximum', 'u16'], [0x22, 'topicAliasMaximum', 'u16'], [0x23, 'topicAlias', 'u16'],
-  [0x24, 'maximumQoS', 'u8'], [0x25, 'retainAvailable', 'u8'], [0x26, 'userProperties', 'pairs'], [0x27, 'maximumPacketSize', 'u32'],
-  [0x28, 'wildcardAvailable', 'u8'], [0x29, 'subscriptionIdAvailable', 'u8'], [0x2a, 'sharedAvailable', 'u8'],
+  [0x01, 'payloadFormat', 'u8'],
+  [0x02, 'messageExpiry', 'u32'],
+  [0x03, 'contentType', 'string'],
+  [0x08, 'responseTopic', 'string'],
+  [0x09, 'correlationData', 'binary'],
+  [0x0b, 'subscriptionId', 'varint'],
+  [0x11, 'sessionExpiry', 'u32'],
+  [0x12, 'assignedClientId', 'string'],
+  [0x13, 'serverKeepAlive', 'u16'],
+  [0x15, 'authMethod', 'string'],
+  [0x16, 'authData', 'binary'],
+  [0x17, 'requestProblem', 'u8'],
+  [0x18, 'willDelay', 'u32'],
+  [0x19, 'requestResponse', 'u8'],
+  [0x1a, 'responseInfo', 'string'],
+  [0x1c, 'serverReference', 'string'],
+  [0x1f, 'reason', 'string'],
+  [0x21, 'receiveMaximum', 'u16'],
+  [0x22, 'topicAliasMaximum', 'u16'],
+  [0x23, 'topicAlias', 'u16'],
+  [0x24, 'maximumQoS', 'u8'],
+  [0x25, 'retainAvailable', 'u8'],
+  [0x26, 'userProperties', 'pairs'],
+  [0x27, 'maximumPacketSize', 'u32'],
+  [0x28, 'wildcardAvailable', 'u8'],
+  [0x29, 'subscriptionIdAvailable', 'u8'],
+  [0x2a, 'sharedAvailable', 'u8'],
 ];
 const byName = new Map(properties.map(([id, name, type]) => [name, { id, type }]));
 const byId = new Map(properties.map(([id, name, type]) => [id, { name, type }]));
@@ -49,9 +85,15 @@ function readProperties(r) {
 
 const writers = {
   connect(w, p) {
-    const flags = (p.cleanStart ? 2 : 0) | (p.will ? 4 | (p.will.qos ?? 0) << 3 | (p.will.retain ? 32 : 0) : 0)
-      | (p.password !== undefined ? 64 : 0) | (p.username !== undefined ? 128 : 0);
-    w.string('MQTT').u8(5).u8(flags).u16(p.keepAlive ?? 0);
+    const flags =
+      (p.cleanStart ? 2 : 0) |
+      (p.will ? 4 | ((p.will.qos ?? 0) << 3) | (p.will.retain ? 32 : 0) : 0) |
+      (p.password !== undefined ? 64 : 0) |
+      (p.username !== undefined ? 128 : 0);
+    w.string('MQTT')
+      .u8(5)
+      .u8(flags)
+      .u16(p.keepAlive ?? 0);
     writeProperties(w, p.properties);
     w.string(p.clientId ?? '');
     if (p.will) {
@@ -66,13 +108,14 @@ const writers = {
     w.string(p.topic);
     if (p.qos > 0) w.u16(p.packetId);
     writeProperties(w, p.properties);
-    w.bytes(typeof p.payload === 'string' ? utf8(p.payload) : p.payload ?? new Uint8Array());
-    return (p.dup ? 8 : 0) | (p.qos ?? 0) << 1 | (p.retain ? 1 : 0);
+    w.bytes(typeof p.payload === 'string' ? utf8(p.payload) : (p.payload ?? new Uint8Array()));
+    return (p.dup ? 8 : 0) | ((p.qos ?? 0) << 1) | (p.retain ? 1 : 0);
   },
   subscribe(w, p) {
     w.u16(p.packetId);
     writeProperties(w, p.properties);
-    for (const f of p.filters) w.string(f.filter).u8((f.qos ?? 0) | (f.noLocal ? 4 : 0) | (f.retainAsPublished ? 8 : 0) | (f.retainHandling ?? 0) << 4);
+    for (const f of p.filters)
+      w.string(f.filter).u8((f.qos ?? 0) | (f.noLocal ? 4 : 0) | (f.retainAsPublished ? 8 : 0) | ((f.retainHandling ?? 0) << 4));
     return 2;
   },
   unsubscribe(w, p) {
@@ -105,7 +148,11 @@ export function encode(packet) {
   if (!write) throw new Malformed(`a client does not send ${packet.type}`);
   const body = new Writer();
   const flags = write(body, packet);
-  return new Writer().u8(types[packet.type] << 4 | flags).varint(body.length).bytes(body.done()).done();
+  return new Writer()
+    .u8((types[packet.type] << 4) | flags)
+    .varint(body.length)
+    .bytes(body.done())
+    .done();
 }
 
 const codes = (r) => [...r.rest()];
@@ -153,13 +200,41 @@ export function decode(bytes) {
 }
 
 const said = {
-  0x80: 'unspecified error', 0x81: 'malformed packet', 0x82: 'protocol error', 0x83: 'implementation specific error', 0x84: 'unsupported protocol version',
-  0x85: 'client identifier not valid', 0x86: 'bad user name or password', 0x87: 'not authorized', 0x88: 'server unavailable', 0x89: 'server busy', 0x8a: 'banned',
-  0x8b: 'server shutting down', 0x8c: 'bad authentication method', 0x8d: 'keep alive timeout', 0x8e: 'session taken over', 0x8f: 'topic filter invalid',
-  0x90: 'topic name invalid', 0x91: 'packet identifier in use', 0x92: 'packet identifier not found', 0x93: 'receive maximum exceeded', 0x94: 'topic alias invalid',
-  0x95: 'packet too large', 0x96: 'message rate too high', 0x97: 'quota exceeded', 0x98: 'administrative action', 0x99: 'payload format invalid',
-  0x9a: 'retain not supported', 0x9b: 'QoS not supported', 0x9c: 'use another server', 0x9d: 'server moved', 0x9e: 'shared subscriptions not supported',
-  0x9f: 'connection rate exceeded', 0xa0: 'maximum connect time', 0xa1: 'subscription identifiers not supported', 0xa2: 'wildcard subscriptions not supported',
+  0x80: 'unspecified error',
+  0x81: 'malformed packet',
+  0x82: 'protocol error',
+  0x83: 'implementation specific error',
+  0x84: 'unsupported protocol version',
+  0x85: 'client identifier not valid',
+  0x86: 'bad user name or password',
+  0x87: 'not authorized',
+  0x88: 'server unavailable',
+  0x89: 'server busy',
+  0x8a: 'banned',
+  0x8b: 'server shutting down',
+  0x8c: 'bad authentication method',
+  0x8d: 'keep alive timeout',
+  0x8e: 'session taken over',
+  0x8f: 'topic filter invalid',
+  0x90: 'topic name invalid',
+  0x91: 'packet identifier in use',
+  0x92: 'packet identifier not found',
+  0x93: 'receive maximum exceeded',
+  0x94: 'topic alias invalid',
+  0x95: 'packet too large',
+  0x96: 'message rate too high',
+  0x97: 'quota exceeded',
+  0x98: 'administrative action',
+  0x99: 'payload format invalid',
+  0x9a: 'retain not supported',
+  0x9b: 'QoS not supported',
+  0x9c: 'use another server',
+  0x9d: 'server moved',
+  0x9e: 'shared subscriptions not supported',
+  0x9f: 'connection rate exceeded',
+  0xa0: 'maximum connect time',
+  0xa1: 'subscription identifiers not supported',
+  0xa2: 'wildcard subscriptions not supported',
 };
 
 // meaning says a reason code in words: not authorized (0x87)

@@ -23,19 +23,50 @@ export async function show(view) {
   function fill(panel, over) {
     part?.end();
     part = view.part();
-    const grid = table({ caption: over ? 'Alarms that are over' : 'Active alarms', key: (a) => a.name + a.activate_at, columns: columns(over),
-      empty: () => (over ? empty('No alarm was raised', 'Since the broker started everything was well.', { icon: 'check' }) : empty('No alarms', 'Nothing is wrong that the broker knows of.', { icon: 'check' })) });
+    const grid = table({
+      caption: over ? 'Alarms that are over' : 'Active alarms',
+      key: (a) => a.name + a.activate_at,
+      columns: columns(over),
+      empty: () =>
+        over
+          ? empty('No alarm was raised', 'Since the broker started everything was well.', { icon: 'check' })
+          : empty('No alarms', 'Nothing is wrong that the broker knows of.', { icon: 'check' }),
+    });
     const pages = pager((changes) => rows.change(changes));
-    const forget = over && session.manages && button('Forget these', { icon: 'trash', onclick: async () => {
-      if (await ask('Forget the alarms that are over?', 'Active alarms stay.', 'Forget', () => remove('alarms'))) {
-        done('They are forgotten.');
-        rows.refresh();
-      }
-    } });
+    const forget =
+      over &&
+      session.manages &&
+      button('Forget these', {
+        icon: 'trash',
+        onclick: async () => {
+          if (await ask('Forget the alarms that are over?', 'Active alarms stay.', 'Forget', () => remove('alarms'))) {
+            done('They are forgotten.');
+            rows.refresh();
+          }
+        },
+      });
     replace(panel, grid.el, pages.el, forget && h('div.row', forget));
-    const rows = list(part, { to: 'alarms', parameters: () => ({ activated: !over }), every: 5000,
-      show: (data, meta) => { grid.update(data); pages.update(meta); }, fail: grid.fail });
+    const rows = list(part, {
+      to: 'alarms',
+      parameters: () => ({ activated: !over }),
+      every: 5000,
+      show: (data, meta) => {
+        grid.update(data);
+        pages.update(meta);
+      },
+      fail: grid.fail,
+    });
   }
-  view.root.append(head('Alarms', { about: 'Conditions that somebody has to look at. An alarm ends by itself when its condition does.' }),
-    tabs('Alarms', [{ id: 'now', label: 'Active', show: (p) => fill(p, false) }, { id: 'over', label: 'History', show: (p) => fill(p, true) }], view.query.tab, (tab) => view.setQuery({ tab, page: '' })));
+  view.root.append(
+    head('Alarms', { about: 'Conditions that somebody has to look at. An alarm ends by itself when its condition does.' }),
+    tabs(
+      'Alarms',
+      [
+        { id: 'now', label: 'Active', show: (p) => fill(p, false) },
+        { id: 'over', label: 'History', show: (p) => fill(p, true) },
+      ],
+      view.query.tab,
+      (tab) => view.setQuery({ tab, page: '' }),
+    ),
+  );
 }

@@ -12,12 +12,24 @@ export async function show(view) {
   const name = view.parts[1];
   const about = h('div', bones(3));
   const history = browser(view, () => ({ stream: name }));
-  view.root.append(head(h('span.wrap', name), { crumb: [h('a', { href: link('streams') }, 'Streams'), ' / ', 'Stream'] }),
-    h('div.stack', card('About', {}, about), history.el));
+  view.root.append(
+    head(h('span.wrap', name), { crumb: [h('a', { href: link('streams') }, 'Streams'), ' / ', 'Stream'] }),
+    h('div.stack', card('About', {}, about), history.el),
+  );
   view.every(5000, async () => {
     try {
       const s = await get(path`streams/${name}`, {}, { signal: view.signal });
-      replace(about, facts([['Filters', s.filters.map((f) => [tag(f), ' ']).flat()], ['Keeps', kept(s)], ['Messages', number(s.messages)], ['Size', bytes(s.bytes)], ['Oldest place', h('code', s.first)], ['In the log from', h('code', s.next)]]));
+      replace(
+        about,
+        facts([
+          ['Filters', s.filters.map((f) => [tag(f), ' ']).flat()],
+          ['Keeps', kept(s)],
+          ['Messages', number(s.messages)],
+          ['Size', bytes(s.bytes)],
+          ['Oldest place', h('code', s.first)],
+          ['In the log from', h('code', s.next)],
+        ]),
+      );
     } catch (err) {
       if (err.name === 'AbortError') throw err;
       replace(about, failed(err));

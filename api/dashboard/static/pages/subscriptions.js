@@ -16,7 +16,10 @@ const columns = [
   { label: 'Filter', head: true, cell: (s) => h('span.cell-id', s.topic) },
   { label: 'Client', cell: (s) => h('a.cell-id', { href: link('clients', s.clientid) }, s.clientid) },
   { label: 'QoS', num: true, cell: (s) => s.qos },
-  { label: 'Options', cell: (s) => [s.nl ? badge('no local') : null, s.rap ? badge('retain as published') : null].filter(Boolean).flatMap((b) => [b, ' ']) },
+  {
+    label: 'Options',
+    cell: (s) => [s.nl ? badge('no local') : null, s.rap ? badge('retain as published') : null].filter(Boolean).flatMap((b) => [b, ' ']),
+  },
   { label: 'Kept', cell: (s) => (s.durable ? badge('durable', 'accent') : h('span.quiet', 'temporary')) },
 ];
 
@@ -25,14 +28,56 @@ const nothing = () => empty('No subscriptions', 'Nobody is subscribed to anythin
 export async function show(view) {
   const body = h('div');
   let end = () => {};
-  const later = debounce((name, v) => { view.setQuery({ [name]: v, page: '' }); draw(); });
+  const later = debounce((name, v) => {
+    view.setQuery({ [name]: v, page: '' });
+    draw();
+  });
   view.root.append(
-    head('Subscriptions', { about: 'The topic filters that clients are subscribed to. Ask for a topic to see who would get a message to it.',
-      actions: segments('Show as', [['tree', 'Tree'], ['list', 'List']], view.query.as === 'list' ? 'list' : 'tree', (as) => { view.setQuery({ as, page: '' }); draw(); }) }),
-    h('div.toolbar', search('A topic that is matched, such as sensors/room-1/temperature', view.query.match, (v) => later('match', v)),
-      h('div.word', h('input.input', { type: 'search', 'aria-label': 'Client id', placeholder: 'Client id', value: view.query.client ?? '', oninput: (e) => later('client', e.target.value.trim()) })),
-      choice('QoS', [['', 'Any QoS'], [0, 'QoS 0'], [1, 'QoS 1'], [2, 'QoS 2']], view.query.qos, (v) => { view.setQuery({ qos: v, page: '' }); draw(); })),
-    body);
+    head('Subscriptions', {
+      about: 'The topic filters that clients are subscribed to. Ask for a topic to see who would get a message to it.',
+      actions: segments(
+        'Show as',
+        [
+          ['tree', 'Tree'],
+          ['list', 'List'],
+        ],
+        view.query.as === 'list' ? 'list' : 'tree',
+        (as) => {
+          view.setQuery({ as, page: '' });
+          draw();
+        },
+      ),
+    }),
+    h(
+      'div.toolbar',
+      search('A topic that is matched, such as sensors/room-1/temperature', view.query.match, (v) => later('match', v)),
+      h(
+        'div.word',
+        h('input.input', {
+          type: 'search',
+          'aria-label': 'Client id',
+          placeholder: 'Client id',
+          value: view.query.client ?? '',
+          oninput: (e) => later('client', e.target.value.trim()),
+        }),
+      ),
+      choice(
+        'QoS',
+        [
+          ['', 'Any QoS'],
+          [0, 'QoS 0'],
+          [1, 'QoS 1'],
+          [2, 'QoS 2'],
+        ],
+        view.query.qos,
+        (v) => {
+          view.setQuery({ qos: v, page: '' });
+          draw();
+        },
+      ),
+    ),
+    body,
+  );
   const parameters = (q) => ({ match_topic: q.match, clientid: q.client, qos: q.qos });
 
   function draw() {
@@ -47,7 +92,15 @@ export async function show(view) {
     const part = view.part();
     end = () => part.end();
     replace(body, grid.el, pages.el);
-    const rows = list(part, { to: 'subscriptions', parameters, show: (data, meta) => { grid.update(data); pages.update(meta); }, fail: grid.fail });
+    const rows = list(part, {
+      to: 'subscriptions',
+      parameters,
+      show: (data, meta) => {
+        grid.update(data);
+        pages.update(meta);
+      },
+      fail: grid.fail,
+    });
   }
 
   function drawTree() {
@@ -56,7 +109,15 @@ export async function show(view) {
     let drawn = '';
     const box = h('div.card');
     const note = h('p.quiet');
-    const grown = tree({ label: 'Topic filters', open, choose: showSubscribers, end: (n) => [n.items.length > 0 && badge(count(n.items.length, 'subscriber'), 'accent'), n.children.size > 0 && h('span', { title: 'Subscriptions below' }, number(n.total))] });
+    const grown = tree({
+      label: 'Topic filters',
+      open,
+      choose: showSubscribers,
+      end: (n) => [
+        n.items.length > 0 && badge(count(n.items.length, 'subscriber'), 'accent'),
+        n.children.size > 0 && h('span', { title: 'Subscriptions below' }, number(n.total)),
+      ],
+    });
     const part = view.part();
     end = () => part.end();
     replace(box, bones());
@@ -84,8 +145,12 @@ export async function show(view) {
 }
 
 function showSubscribers(node) {
-  dialog(h('span.mono', node.path), (close) => [
-    h('div.dialog-body', table({ caption: 'Subscribers', key: (s) => s.clientid, columns: columns.slice(1), rows: node.items }).el),
-    h('div.dialog-foot', button('Close', { onclick: () => close() })),
-  ], { wide: true });
+  dialog(
+    h('span.mono', node.path),
+    (close) => [
+      h('div.dialog-body', table({ caption: 'Subscribers', key: (s) => s.clientid, columns: columns.slice(1), rows: node.items }).el),
+      h('div.dialog-foot', button('Close', { onclick: () => close() })),
+    ],
+    { wide: true },
+  );
 }

@@ -31,7 +31,10 @@ export function timeMarks(from, to, n = 6) {
 export function chart({ title, series, format, base = 10, height = 170, area = true }) {
   const plot = h('div');
   const values = series.map(() => h('b', '–'));
-  const legend = h('ul.legend', series.map((one, i) => h('li', h('i', { class: `s${i + 1}` }), one.name, ' ', values[i])));
+  const legend = h(
+    'ul.legend',
+    series.map((one, i) => h('li', h('i', { class: `s${i + 1}` }), one.name, ' ', values[i])),
+  );
   const tip = h('div.tip', { hidden: true });
   const el = h('figure.chart', { tabIndex: 0, role: 'group', 'aria-label': title }, legend, plot, tip);
   let points = [];
@@ -54,24 +57,47 @@ export function chart({ title, series, format, base = 10, height = 170, area = t
     geometry = { x, width };
     const cross = s('line', { class: 'cross', y1: above, y2: above + tall, visibility: 'hidden' });
     geometry.cross = cross;
-    replace(plot, s('svg', { viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': summary() },
-      rows.map((v) => [s('line', { class: 'axis', x1: left, x2: width - right, y1: Math.round(y(v)) + .5, y2: Math.round(y(v)) + .5 }), s('text', { x: left - 8, y: y(v) + 4, 'text-anchor': 'end' }, format(v))]).flat(),
-      timeMarks(from, to, Math.max(2, Math.floor(inner / 90))).map((t) => s('text', { x: x(t), y: height - 4, 'text-anchor': 'middle' }, clock(t, to - from < 300000))),
-      series.map((_, i) => lines(i, x, y, above + tall)).flat(), cross));
+    replace(
+      plot,
+      s(
+        'svg',
+        { viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': summary() },
+        rows
+          .map((v) => [
+            s('line', { class: 'axis', x1: left, x2: width - right, y1: Math.round(y(v)) + 0.5, y2: Math.round(y(v)) + 0.5 }),
+            s('text', { x: left - 8, y: y(v) + 4, 'text-anchor': 'end' }, format(v)),
+          ])
+          .flat(),
+        timeMarks(from, to, Math.max(2, Math.floor(inner / 90))).map((t) =>
+          s('text', { x: x(t), y: height - 4, 'text-anchor': 'middle' }, clock(t, to - from < 300000)),
+        ),
+        series.map((_, i) => lines(i, x, y, above + tall)).flat(),
+        cross,
+      ),
+    );
   }
 
   function lines(i, x, y, floor) {
     const known = points.filter((p) => p.values[i] !== null && p.values[i] !== undefined);
     if (!known.length) return [];
     const d = known.map((p, n) => `${n ? 'L' : 'M'}${x(p.time).toFixed(1)} ${y(p.values[i]).toFixed(1)}`).join('');
-    return [area && s('path', { class: `area s${i + 1}`, d: `${d}L${x(known.at(-1).time).toFixed(1)} ${floor}L${x(known[0].time).toFixed(1)} ${floor}Z` }), s('path', { class: `line s${i + 1}`, d })].filter(Boolean);
+    return [
+      area &&
+        s('path', {
+          class: `area s${i + 1}`,
+          d: `${d}L${x(known.at(-1).time).toFixed(1)} ${floor}L${x(known[0].time).toFixed(1)} ${floor}Z`,
+        }),
+      s('path', { class: `line s${i + 1}`, d }),
+    ].filter(Boolean);
   }
 
   function summary() {
-    return `${title}. ${series.map((one, i) => {
-      const all = points.map((p) => p.values[i] ?? 0);
-      return `${one.name}: now ${format(all.at(-1))}, at most ${format(Math.max(...all))}`;
-    }).join('. ')}.`;
+    return `${title}. ${series
+      .map((one, i) => {
+        const all = points.map((p) => p.values[i] ?? 0);
+        return `${one.name}: now ${format(all.at(-1))}, at most ${format(Math.max(...all))}`;
+      })
+      .join('. ')}.`;
   }
 
   function point(i) {
@@ -86,7 +112,21 @@ export function chart({ title, series, format, base = 10, height = 170, area = t
     geometry.cross.setAttribute('x1', px);
     geometry.cross.setAttribute('x2', px);
     geometry.cross.setAttribute('visibility', 'visible');
-    replace(tip, h('div', absolute(p.time)), h('ul', series.map((one, n) => h('li', h('i', { class: `s${n + 1}` }), one.name, h('b', p.values[n] === null || p.values[n] === undefined ? '–' : format(p.values[n]))))));
+    replace(
+      tip,
+      h('div', absolute(p.time)),
+      h(
+        'ul',
+        series.map((one, n) =>
+          h(
+            'li',
+            h('i', { class: `s${n + 1}` }),
+            one.name,
+            h('b', p.values[n] === null || p.values[n] === undefined ? '–' : format(p.values[n])),
+          ),
+        ),
+      ),
+    );
     tip.hidden = false;
     const room = geometry.width - tip.offsetWidth;
     tip.style.left = `${Math.max(0, Math.min(room, px > geometry.width / 2 ? px - tip.offsetWidth - 10 : px + 10))}px`;
@@ -97,7 +137,9 @@ export function chart({ title, series, format, base = 10, height = 170, area = t
     const px = e.clientX - plot.getBoundingClientRect().left;
     if (!geometry || points.length < 2) return;
     let best = 0;
-    points.forEach((p, i) => { if (Math.abs(geometry.x(p.time) - px) < Math.abs(geometry.x(points[best].time) - px)) best = i; });
+    points.forEach((p, i) => {
+      if (Math.abs(geometry.x(p.time) - px) < Math.abs(geometry.x(points[best].time) - px)) best = i;
+    });
     point(best);
   });
   plot.addEventListener('pointerleave', () => point(-1));
@@ -114,7 +156,9 @@ export function chart({ title, series, format, base = 10, height = 170, area = t
     el,
     update(list) {
       points = list;
-      series.forEach((_, i) => { values[i].textContent = list.length ? format(list.at(-1).values[i]) : '–'; });
+      series.forEach((_, i) => {
+        values[i].textContent = list.length ? format(list.at(-1).values[i]) : '–';
+      });
       draw();
       if (at >= 0) point(Math.min(at, points.length - 1));
     },

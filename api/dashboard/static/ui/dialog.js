@@ -13,14 +13,32 @@ export function dialog(title, content, { wide, fixed, class: more = '' } = {}) {
       el.close();
     };
     const el = h('dialog', { class: `${wide ? 'wide' : ''} ${more}`.trim(), 'aria-labelledby': title ? id : null });
-    el.append(h('div.inside', title && h('div.dialog-head', h('h2', { id }, title), !fixed && h('span.push', iconButton('close', 'Close', { small: true, onclick: () => close() }))), content(close, el)));
+    el.append(
+      h(
+        'div.inside',
+        title &&
+          h(
+            'div.dialog-head',
+            h('h2', { id }, title),
+            !fixed && h('span.push', iconButton('close', 'Close', { small: true, onclick: () => close() })),
+          ),
+        content(close, el),
+      ),
+    );
     el.addEventListener('close', () => {
       el.remove();
       resolve(result);
     });
-    el.addEventListener('cancel', (e) => { if (fixed) e.preventDefault(); });
-    if (!fixed) el.addEventListener('mousedown', (e) => { if (e.target === el) close(); });
-    el.addEventListener('click', (e) => { if (e.target.closest('a[href^="#"]')) close(); });
+    el.addEventListener('cancel', (e) => {
+      if (fixed) e.preventDefault();
+    });
+    if (!fixed)
+      el.addEventListener('mousedown', (e) => {
+        if (e.target === el) close();
+      });
+    el.addEventListener('click', (e) => {
+      if (e.target.closest('a[href^="#"]')) close();
+    });
     document.body.append(el);
     el.showModal();
     (el.querySelector('[autofocus]') ?? el.querySelector('input, select, textarea'))?.focus();

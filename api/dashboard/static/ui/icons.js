@@ -14,12 +14,14 @@ const paths = {
   rules: 'M12 3l7.5 3v5.5c0 4.5-3 7.7-7.5 9.5-4.5-1.800-7.500-5-7.500-9.500V6zM9 11.800l2.200 2.200 4-4.200',
   bans: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18M5.800 5.800l12.400 12.400',
   keys: 'M8 19a4 4 0 1 0 0-8 4 4 0 0 0 0 8M11 12.200 20 3.500M16.500 7l2.500 2.500',
-  people: 'M9 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7M3 20c0-3.500 2.500-5.500 6-5.500s6 2 6 5.500M16 4.500a3.500 3.500 0 0 1 0 6.500M18 15c2 .8 3 2.500 3 5',
+  people:
+    'M9 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7M3 20c0-3.500 2.500-5.500 6-5.500s6 2 6 5.500M16 4.500a3.500 3.500 0 0 1 0 6.500M18 15c2 .8 3 2.500 3 5',
   listeners: 'M12 3v9M8.500 6.500v3A3.500 3.500 0 0 0 12 13a3.500 3.500 0 0 0 3.500-3.500v-3M12 13v8M6 21h12',
   alarms: 'M6 16v-5a6 6 0 1 1 12 0v5l2 2H4zM10 21h4',
   explain: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18M9.500 9.500a2.500 2.500 0 1 1 3.500 2.300c-.7.3-1 .8-1 1.700M12 17h.01',
   traces: 'M4 6h9M4 12h16M4 18h6M17 6h3M14 18h6',
-  config: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 9.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5M9 19.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5',
+  config:
+    'M4 7h9M17 7h3M4 17h3M11 17h9M15 9.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5M9 19.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5',
   audit: 'M7 3h10v18H7zM10 8h4M10 12h4M10 16h2',
   reference: 'M4 5c3-1.300 5.500-1.300 8 0v15c-2.500-1.300-5-1.300-8 0zM20 5c-3-1.300-5.500-1.300-8 0v15c2.500-1.300 5-1.300 8 0z',
   search: 'M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14M16.200 16.200 21 21',
@@ -50,15 +52,43 @@ const paths = {
 
 // icon draws one. It says nothing to a screen reader: what it stands for is written beside it or in a label.
 export function icon(name, size = 18) {
-  return s('svg', { viewBox: '0 0 24 24', width: size, height: size, fill: 'none', stroke: 'currentColor', 'stroke-width': 1.7, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true' },
-    s('path', { d: paths[name] ?? paths.explain }));
+  return s(
+    'svg',
+    {
+      viewBox: '0 0 24 24',
+      width: size,
+      height: size,
+      fill: 'none',
+      stroke: 'currentColor',
+      'stroke-width': 1.7,
+      'stroke-linecap': 'round',
+      'stroke-linejoin': 'round',
+      'aria-hidden': 'true',
+    },
+    s('path', { d: paths[name] ?? paths.explain }),
+  );
 }
 
 // mark is the sign of the product.
 export function mark() {
   const el = document.createElement('span');
   el.className = 'mark';
-  el.append(s('svg', { viewBox: '0 0 32 32', width: 24, height: 24, fill: 'none', stroke: 'currentColor', 'stroke-width': 3, 'stroke-linecap': 'round', 'aria-hidden': 'true' },
-    s('path', { d: 'M7 10c0 6.500 3.500 8.500 9 8.500s9-2 9-8.500' }), s('circle', { cx: 16, cy: 25.500, r: 2.300 })));
+  el.append(
+    s(
+      'svg',
+      {
+        viewBox: '0 0 32 32',
+        width: 24,
+        height: 24,
+        fill: 'none',
+        stroke: 'currentColor',
+        'stroke-width': 3,
+        'stroke-linecap': 'round',
+        'aria-hidden': 'true',
+      },
+      s('path', { d: 'M7 10c0 6.500 3.500 8.500 9 8.500s9-2 9-8.500' }),
+      s('circle', { cx: 16, cy: 25.5, r: 2.3 }),
+    ),
+  );
   return el;
 }

@@ -17,17 +17,28 @@ export function messageLog({ none }) {
   const fits = (m) => !wanted || m.topic.includes(wanted) || preview(m.payload).includes(wanted);
 
   function item(m) {
-    const details = h('details', h('summary', h('span.way', { class: m.out ? 'out' : '', title: m.out ? 'sent' : 'received' }, m.out ? '↑' : '↓'), h('span.topic', m.topic),
-      h('span.when', { title: absolute(m.at) }, m.qos !== undefined && `QoS ${m.qos} · `, m.retain && 'retained · ', clock(m.at)), h('span.preview', preview(m.payload))));
+    const details = h(
+      'details',
+      h(
+        'summary',
+        h('span.way', { class: m.out ? 'out' : '', title: m.out ? 'sent' : 'received' }, m.out ? '↑' : '↓'),
+        h('span.topic', m.topic),
+        h('span.when', { title: absolute(m.at) }, m.qos !== undefined && `QoS ${m.qos} · `, m.retain && 'retained · ', clock(m.at)),
+        h('span.preview', preview(m.payload)),
+      ),
+    );
     details.addEventListener('toggle', () => {
-      if (details.open && details.children.length === 1) details.append(h('div.inside', payload(m.payload), m.details?.length ? facts(m.details) : null));
+      if (details.open && details.children.length === 1)
+        details.append(h('div.inside', payload(m.payload), m.details?.length ? facts(m.details) : null));
     });
     return h('li', details);
   }
 
   return {
     el,
-    get size() { return all.length; },
+    get size() {
+      return all.length;
+    },
     add(m) {
       all.unshift(m);
       if (all.length > most) all.pop();

@@ -25,7 +25,9 @@ export function ofMessage(m) {
 export function preview(bytes) {
   if (!bytes.length) return '(empty)';
   const t = text(bytes.subarray(0, 400)) ?? text(bytes.subarray(0, 399)) ?? text(bytes.subarray(0, 398));
-  return t === null || /[\u0000-\u0008\u000e-\u001f]/.test(t) ? hexLine(bytes.subarray(0, 40)) + (bytes.length > 40 ? ' …' : '') : t.replace(/\s+/g, ' ');
+  return t === null || /[\u0000-\u0008\u000e-\u001f]/.test(t)
+    ? hexLine(bytes.subarray(0, 40)) + (bytes.length > 40 ? ' …' : '')
+    : t.replace(/\s+/g, ' ');
 }
 
 const hexLine = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(' ');
@@ -80,5 +82,14 @@ export function payload(bytes) {
     else replace(pre, hexDump(bytes));
   };
   show(ways[0][0]);
-  return h('div.stack', h('div.row', ways.length > 1 && bytes.length > 0 && segments('Show the payload as', ways, ways[0][0], show), badge(size(bytes.length)), t !== null && bytes.length > 0 && h('span.push', copyButton(t, 'Copy the payload'))), pre);
+  return h(
+    'div.stack',
+    h(
+      'div.row',
+      ways.length > 1 && bytes.length > 0 && segments('Show the payload as', ways, ways[0][0], show),
+      badge(size(bytes.length)),
+      t !== null && bytes.length > 0 && h('span.push', copyButton(t, 'Copy the payload')),
+    ),
+    pre,
+  );
 }

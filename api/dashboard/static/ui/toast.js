@@ -13,4 +13,6 @@ function show(text, bad) {
 export const done = (text) => show(text, false);
 
 // wrong says what did not.
-export const wrong = (err) => { if (err.name !== 'AbortError') show(err.message ?? String(err), true); };
+export const wrong = (err) => {
+  if (err.name !== 'AbortError') show(err.message ?? String(err), true);
+};

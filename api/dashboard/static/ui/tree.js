@@ -11,7 +11,8 @@ export function grow(items, topic) {
     at.total++;
     const levels = topic(item).split('/');
     levels.forEach((name, i) => {
-      if (!at.children.has(name)) at.children.set(name, { name, path: levels.slice(0, i + 1).join('/'), items: [], children: new Map(), total: 0 });
+      if (!at.children.has(name))
+        at.children.set(name, { name, path: levels.slice(0, i + 1).join('/'), items: [], children: new Map(), total: 0 });
       at = at.children.get(name);
       at.total++;
     });
@@ -46,16 +47,41 @@ export function tree({ label, open, end, choose }) {
     const leaf = node.children.size === 0;
     const li = h('li', { role: 'treeitem', 'aria-level': String(level), tabIndex: -1, dataset: { path: node.path } });
     if (!leaf) li.setAttribute('aria-expanded', String(open.has(node.path)));
-    const twist = h('span.twist', { onclick: (e) => { e.stopPropagation(); toggle(li, node, level); } }, !leaf && icon('next', 14));
-    const line = h('div.node', { onclick: () => { focus(li); if (node.items.length && choose) choose(node); else if (!leaf) toggle(li, node, level); } },
-      twist, h('span.name', { class: /(^|\/)[+#](\/|$)/.test(node.name) ? 'wild' : '' }, node.name === '' ? '(empty level)' : node.name), h('span.end', end(node)));
+    const twist = h(
+      'span.twist',
+      {
+        onclick: (e) => {
+          e.stopPropagation();
+          toggle(li, node, level);
+        },
+      },
+      !leaf && icon('next', 14),
+    );
+    const line = h(
+      'div.node',
+      {
+        onclick: () => {
+          focus(li);
+          if (node.items.length && choose) choose(node);
+          else if (!leaf) toggle(li, node, level);
+        },
+      },
+      twist,
+      h('span.name', { class: /(^|\/)[+#](\/|$)/.test(node.name) ? 'wild' : '' }, node.name === '' ? '(empty level)' : node.name),
+      h('span.end', end(node)),
+    );
     li.append(line);
     li.node = node;
     li.level = level;
     if (!leaf && open.has(node.path)) li.append(children(node, level));
     return li;
   }
-  const children = (node, level) => h('ul', { role: 'group' }, sorted(node).map((c) => branch(c, level + 1)));
+  const children = (node, level) =>
+    h(
+      'ul',
+      { role: 'group' },
+      sorted(node).map((c) => branch(c, level + 1)),
+    );
 
   function toggle(li, node, level, want = !open.has(node.path)) {
     if (want === open.has(node.path) || !node.children.size) return;
@@ -83,9 +109,15 @@ export function tree({ label, open, end, choose }) {
     const all = [...el.querySelectorAll('[role="treeitem"]')];
     const i = all.indexOf(li);
     const keys = {
-      ArrowDown: () => focus(all[i + 1]), ArrowUp: () => focus(all[i - 1]), Home: () => focus(all[0]), End: () => focus(all.at(-1)),
+      ArrowDown: () => focus(all[i + 1]),
+      ArrowUp: () => focus(all[i - 1]),
+      Home: () => focus(all[0]),
+      End: () => focus(all.at(-1)),
       ArrowRight: () => (open.has(li.node.path) ? focus(all[i + 1]) : toggle(li, li.node, li.level, true)),
-      ArrowLeft: () => (open.has(li.node.path) && li.node.children.size ? toggle(li, li.node, li.level, false) : focus(li.parentElement.closest('[role="treeitem"]'))),
+      ArrowLeft: () =>
+        open.has(li.node.path) && li.node.children.size
+          ? toggle(li, li.node, li.level, false)
+          : focus(li.parentElement.closest('[role="treeitem"]')),
       Enter: () => (li.node.items.length && choose ? choose(li.node) : toggle(li, li.node, li.level)),
       ' ': () => toggle(li, li.node, li.level),
     };
@@ -98,7 +130,10 @@ export function tree({ label, open, end, choose }) {
     el,
     update(root) {
       const had = el.contains(document.activeElement);
-      replace(el, sorted(root).map((n) => branch(n, 1)));
+      replace(
+        el,
+        sorted(root).map((n) => branch(n, 1)),
+      );
       const li = [...el.querySelectorAll('[role="treeitem"]')].find((one) => one.dataset.path === current) ?? el.firstChild;
       if (!li) return;
       li.tabIndex = 0;
