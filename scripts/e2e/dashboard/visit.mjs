@@ -108,6 +108,7 @@ const paths = await page.evaluate(() => [...document.querySelectorAll('.nav a')]
 const more = [
   'clients/desk-1',
   'clients/away',
+  'clients/away?tab=waiting',
   'subscriptions?as=list',
   'streams/measured',
   'history',
@@ -247,6 +248,20 @@ await rule('everything is reached by keyboard', async () => {
     ),
     'arrows do not walk the tree',
   );
+});
+
+await rule('what waits for a client is seen', async () => {
+  await open('clients/away?tab=waiting');
+  await page.see('night/1');
+});
+
+await rule('a listener is stopped and started', async () => {
+  await open('listeners');
+  await page.click('#main button', 'Stop ws');
+  await page.click('dialog .dialog-foot button', 'Stop');
+  await page.see('ws is stopped.');
+  await page.click('#main button', 'Start ws');
+  await page.see('ws is open.');
 });
 
 await rule('an API key is made, shown once and deleted', async () => {

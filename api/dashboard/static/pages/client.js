@@ -8,7 +8,8 @@ import { number, bytes, seconds, expiry, count } from '../lib/format.js';
 import { disconnect } from '../lib/kick.js';
 import { ban } from '../lib/ban.js';
 import { table } from '../ui/table.js';
-import { head, facts, card, button, badge, dot, tag, when, failed, bones, empty } from '../ui/parts.js';
+import { pendingList } from '../ui/pending.js';
+import { head, facts, card, tabs, button, badge, dot, tag, when, failed, bones, empty } from '../ui/parts.js';
 import { protocol } from './clients.js';
 
 const retainHandling = ['sends retained', 'sends retained if new', 'sends no retained'];
@@ -40,7 +41,47 @@ export async function show(view) {
   const subs = subscriptionTable('Subscriptions');
   let there; // is it connected? undefined: not known yet
   replace(title, heading({ clientid: id }));
-  view.root.append(title, h('div.stack', about, card('Subscriptions', { flush: true }, subs.el)));
+  const parts = tabs(
+    'Of this client',
+    [
+      { id: 'subscriptions', label: 'Subscriptions', show: (p) => replace(p, subs.el) },
+      {
+        id: 'waiting',
+        label: 'Waiting',
+        show: (p) =>
+          replace(
+            p,
+            h(
+              'div.card',
+              pendingList(view, id, 'mqueue_messages', [
+                'Nothing waits',
+                'The client has all that is for it, or is away without a durable session.',
+                { icon: 'check' },
+              ]),
+            ),
+          ),
+      },
+      {
+        id: 'flight',
+        label: 'In flight',
+        show: (p) =>
+          replace(
+            p,
+            h(
+              'div.card',
+              pendingList(view, id, 'inflight_messages', [
+                'Nothing is in flight',
+                'The client has acknowledged all that it was sent.',
+                { icon: 'check' },
+              ]),
+            ),
+          ),
+      },
+    ],
+    view.query.tab,
+    (tab) => view.setQuery({ tab }),
+  );
+  view.root.append(title, h('div.stack', about, parts));
 
   function heading(c) {
     return head(h('span.wrap', id), {
@@ -122,7 +163,7 @@ export async function show(view) {
             ['Clean start', c.connected && (c.clean_start ? 'yes' : 'no')],
             ['Subscriptions', number(c.subscriptions_cnt)],
             ['In flight', `${number(c.inflight_cnt)} of ${number(c.inflight_max)}`],
-            ['Waiting', [count(c.mqueue_len, 'message'), c.behind && ' and more in the log']],
+            ['Waiting', c.mqueue_len ? [count(c.mqueue_len, 'message'), c.behind && ' or more'] : c.behind ? 'perhaps, in the log' : 'nothing'],
             ['QoS 2 to be released', number(c.awaiting_rel_cnt)],
             [
               'Will',
