@@ -5,7 +5,7 @@ export const sections = [
   { name: 'Sessions', pages: ['clients', 'subscriptions', 'groups'] },
   { name: 'Messages', pages: ['live', 'retained', 'streams'] },
   { name: 'Access', pages: ['rules', 'bans', 'keys', 'people'] },
-  { name: 'Operation', pages: ['listeners', 'alarms', 'explain', 'audit'] },
+  { name: 'Operation', pages: ['listeners', 'alarms', 'explain', 'config', 'audit'] },
 ];
 
 const page = (path, title, icon, keys, more) => ({ path, title, icon, keys, load: () => import(`./pages/${path}.js`), ...more });
@@ -30,6 +30,7 @@ export const pages = [
   page('listeners', 'Listeners', 'listeners', 'i'),
   page('alarms', 'Alarms', 'alarms', 'm'),
   page('explain', 'Explain', 'explain', 'e'),
+  page('config', 'Configuration', 'config', 'f', { manage: true }),
   page('audit', 'Audit log', 'audit', 'a', { manage: true }),
 ];
 

@@ -264,6 +264,18 @@ await rule('a listener is stopped and started', async () => {
   await page.see('ws is open.');
 });
 
+await rule('a setting is changed live, and taken back', async () => {
+  await open('config?q=logging.level');
+  await page.click('#main button', 'Change logging.level');
+  await page.type('Value', 'debug');
+  await page.click('dialog button[type="submit"]', 'Change');
+  await page.see('logging.level is changed.');
+  await page.until('its new value', () => [...document.querySelectorAll('.setting')].some((e) => /debug[^]*live/.test(e.innerText)));
+  await page.click('#main button', 'Change logging.level');
+  await page.click('dialog button', 'Take it back');
+  await page.see('as it was before');
+});
+
 await rule('an API key is made, shown once and deleted', async () => {
   await open('keys');
   await page.click('#main button', 'New key');

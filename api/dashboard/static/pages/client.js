@@ -163,7 +163,10 @@ export async function show(view) {
             ['Clean start', c.connected && (c.clean_start ? 'yes' : 'no')],
             ['Subscriptions', number(c.subscriptions_cnt)],
             ['In flight', `${number(c.inflight_cnt)} of ${number(c.inflight_max)}`],
-            ['Waiting', c.mqueue_len ? [count(c.mqueue_len, 'message'), c.behind && ' or more'] : c.behind ? 'perhaps, in the log' : 'nothing'],
+            [
+              'Waiting',
+              c.mqueue_len ? [count(c.mqueue_len, 'message'), c.behind && ' or more'] : c.behind ? 'perhaps, in the log' : 'nothing',
+            ],
             ['QoS 2 to be released', number(c.awaiting_rel_cnt)],
             [
               'Will',
