@@ -16,9 +16,10 @@ type Visits struct {
 	Latency    hist.Hist        // from the beginning of a connection to CONNACK, or of a SUBSCRIBE to SUBACK
 	Stopped    bool
 
-	Batch int   // filters in a SUBSCRIBE; 0: 1
-	Most  int64 // subscriptions to make; 0: no limit
-	asked int64 // of them
+	QoS   mqtt.QoS // of subscriptions
+	Batch int      // filters in a SUBSCRIBE; 0: 1
+	Most  int64    // subscriptions to make; 0: no limit
+	asked int64    // of them
 }
 
 // next returns how many filters the next SUBSCRIBE has.
@@ -73,7 +74,7 @@ func (x *Visitor) subscribe() {
 	x.began = x.client.Loop().Time()
 	var filters []mqtt.FilterOptions
 	for range x.visits.next() {
-		filters = append(filters, mqtt.FilterOptions{Filter: x.filter(), QoS: mqtt.AtLeastOnce})
+		filters = append(filters, mqtt.FilterOptions{Filter: x.filter(), QoS: x.visits.QoS})
 	}
 	if len(filters) == 0 {
 		return

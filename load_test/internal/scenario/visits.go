@@ -13,6 +13,7 @@ import (
 	"github.com/barid-mqtt/barid/load_test/internal/client"
 	"github.com/barid-mqtt/barid/load_test/internal/hist"
 	"github.com/barid-mqtt/barid/load_test/internal/loop"
+	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // manySources is how many local addresses are connected from where one has too few ports.
@@ -42,7 +43,7 @@ func newCrowd(e *Env, stays, subscribes bool) (*crowd, error) {
 			return nil, err
 		}
 		w.loops = append(w.loops, o)
-		w.visits = append(w.visits, &client.Visits{Failures: map[string]int64{}})
+		w.visits = append(w.visits, &client.Visits{QoS: mqtt.AtLeastOnce, Failures: map[string]int64{}})
 	}
 	prefix := fmt.Sprintf("load/%08x", rand.Uint32())
 	var ids, filters atomic.Int64
@@ -208,18 +209,20 @@ func subscriptions(ctx context.Context, e *Env) (*Result, error) {
 	}
 	defer w.stop()
 	for i, v := range w.visits {
-		w.loops[i].Do(func(int64) { v.Batch, v.Most = subscriptionsAtOnce, int64(e.Load.Messages/len(w.visits)) })
+		w.loops[i].Do(func(int64) {
+			v.QoS, v.Batch, v.Most = e.Load.QoS, subscriptionsAtOnce, int64(e.Load.Messages/len(w.visits))
+		})
 	}
 	before, begin := e.sample(), time.Now()
 	for i := range w.visitors {
 		w.start(i, loop.Now())
 	}
 	r := new(Result)
-	made := int64(0)
+	made, failed := int64(0), int64(0)
 	r.Partial = wait(ctx, connectTimeout, func(done time.Duration) bool {
-		_, made, _ = w.account()
+		_, made, failed = w.account()
 		e.progress("subscribing", done, connectTimeout, float64(made)/done.Seconds())
-		return made >= int64(e.Load.Messages/len(w.visits)*len(w.visits))
+		return made >= int64(e.Load.Messages/len(w.visits)*len(w.visits)) || int(failed) >= len(w.visitors)
 	})
 	full, seconds := e.sample(), time.Since(begin).Seconds()
 	if made == 0 && !r.Partial {
