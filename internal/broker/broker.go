@@ -175,7 +175,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		return nil, errors.Join(err, b.engine.Close())
 	}
 	b.retained = retain.New(retain.Options{MaxMessages: cfg.Limits.MaxRetainedMessages, MaxBytes: cfg.Limits.MaxRetainedBytes})
-	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers, RejectFull: cfg.Session.OnFull == config.Reject})
+	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers, RejectFull: cfg.Session.OnFull == config.Reject, KeepsQoS0: cfg.Session.QueueQoS0})
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
 	b.keepAlive = conn.NewKeepAlive()
 	b.rates.init(&cfg.Limits)

@@ -172,6 +172,19 @@ func (c *client) attach(l *link) {
 	c.session.EnqueueFront(c.kept)
 	c.kept, c.keptLen = nil, 0
 	c.online.Store(true)
+	c.setPresent(true)
+}
+
+// setPresent tells the router whether the session has a connection. The caller holds c.mu.
+func (c *client) setPresent(present bool) {
+	if !c.durable.Load() {
+		return
+	}
+	for _, s := range c.subs.all() {
+		if s.entry != nil {
+			c.broker.router.SetPresent(s.filter, s.entry, present)
+		}
+	}
 }
 
 // detach ends a link: what was queued from the log is read again from there, what a shared group assigned goes back to
@@ -187,6 +200,7 @@ func (c *client) detach(l *link) {
 	c.ready.Store(false)
 	c.room.Store(false)
 	c.online.Store(false)
+	c.setPresent(false)
 	c.followersLeave()
 	c.returnAccounts(func(a *account) bool { return !c.durable.Load() || a.group.hasOnline() })
 	returned := c.session.TakeGroup(ofGroup)

@@ -368,6 +368,9 @@ func (c *client) enter(key string, sub *subscription, version *session.Subscript
 		sub.entry = router.NewEntry(c, version)
 		c.count(sub.filter, 1)
 		c.broker.router.Add(sub.filter, sub.entry)
+		if c.link == nil && c.durable.Load() { // it was restored
+			c.broker.router.SetPresent(sub.filter, sub.entry, false)
+		}
 		return
 	}
 	sub.member = &member{client: c}

@@ -9,6 +9,8 @@ import (
 // was at one moment: none of its values twice, and none missing because it was just moved.
 type bag[T comparable] struct {
 	vec atomic.Pointer[vector[T]]
+	// present are the values that SetPresent has not taken out; nil: all of them.
+	present atomic.Pointer[bag[T]]
 
 	// owned by the writer
 	at   map[T]int // each value's position in vec
@@ -61,13 +63,38 @@ func (b *bag[T]) add(value T) bool {
 	if v := old.push(value); v != old {
 		b.vec.Store(v)
 	}
+	if p := b.present.Load(); p != nil {
+		p.add(value)
+	}
 	return true
+}
+
+// setPresent takes a value that is there in or out of those that are present.
+func (b *bag[T]) setPresent(value T, present bool) {
+	if _, ok := b.at[value]; !ok {
+		return
+	}
+	p := b.present.Load()
+	switch {
+	case p == nil && present:
+	case p == nil:
+		p = newBag(b.appendTo(make([]T, 0, b.len())))
+		p.remove(value)
+		b.present.Store(p)
+	case !present:
+		p.remove(value)
+	case p.add(value) && p.len() == b.len():
+		b.present.Store(nil)
+	}
 }
 
 func (b *bag[T]) remove(value T) bool {
 	i, ok := b.at[value]
 	if !ok {
 		return false
+	}
+	if p := b.present.Load(); p != nil {
+		p.remove(value)
 	}
 	v, moved := b.vec.Load().removeAt(i)
 	b.at[moved] = i

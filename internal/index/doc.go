@@ -36,6 +36,9 @@
 // string. A filter's values are in the node if there is one, a slice if there are a few, and a tree with a position for each
 // value if there are many, so that subscriber number 100,000 of one filter costs what number 100 did, to add and to remove.
 //
+// Of many values some may be absent: those of sessions that sleep, for whom one message is kept and nobody has to be found.
+// MatchPresent leaves them out and says how many they are, HasMatch finds the first of them that is asked for.
+//
 // # Reading without locks
 //
 // What readers see does not change: a change makes a new node and swaps the one pointer to it. Hash tables are changed in

@@ -92,6 +92,42 @@ func (x *Index[T]) Match(topic string, dst []T) []T {
 	return dst
 }
 
+// MatchPresent is Match without the values that are not present where a filter has many, and returns how many these are,
+// about.
+func (x *Index[T]) MatchPresent(topic string, dst []T) (found []T, absent int) {
+	more := 0
+	if n := x.findExact(topic); n != nil {
+		dst, absent = n.appendPresent(dst)
+	}
+	var c cursor[T]
+	c.start(x, topic)
+	for n := c.next(); n != nil; n = c.next() {
+		dst, more = n.appendPresent(dst)
+		absent += more
+	}
+	return dst, absent
+}
+
+// SetPresent says whether a pair is one that MatchPresent is to find. What was added is, until it is said otherwise; where
+// a filter has few values it makes no difference.
+func (x *Index[T]) SetPresent(filter string, v T, present bool) {
+	if isExact(filter) {
+		h := maphash.String(x.seed, filter)
+		s := x.shardOf(h)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if slot := s.dict.slot(h, filter, false); slot != nil {
+			slot.Load().setPresent(v, present)
+		}
+		return
+	}
+	x.trieMu.Lock()
+	defer x.trieMu.Unlock()
+	if n := x.findWildcard(filter); n != nil {
+		n.setPresent(v, present)
+	}
+}
+
 // HasMatch reports whether pred is true for a value whose filter matches topic. It asks for one value after the other and
 // stops at the first that is.
 func (x *Index[T]) HasMatch(topic string, pred func(T) bool) bool {

@@ -169,3 +169,55 @@ func checkWalk(t *rapid.T, x *Index[int], model naive) {
 		}
 	}
 }
+
+// What is absent is left out where there are many, and counted, and nothing else changes.
+func TestMatchPresentLeavesOutWhatIsAbsent(t *testing.T) {
+	for _, filter := range []string{"a/b", "a/+", "a/#"} {
+		rapid.Check(t, func(t *rapid.T) {
+			x, all, absent := New[int](), map[int]bool{}, map[int]bool{}
+			step := rapid.Custom(func(t *rapid.T) [2]int {
+				return [2]int{rapid.IntRange(0, 5).Draw(t, "what"), rapid.IntRange(0, 99).Draw(t, "which")}
+			})
+			for i := range rapid.IntRange(0, 100).Draw(t, "first") {
+				x.Add(filter, i)
+				all[i] = true
+			}
+			for _, s := range rapid.SliceOfN(step, 0, 300).Draw(t, "steps") {
+				switch v := s[1]; s[0] {
+				case 0, 1:
+					x.Add(filter, v)
+					all[v] = true
+				case 2:
+					x.Remove(filter, v)
+					delete(all, v)
+					delete(absent, v)
+				case 3, 4:
+					x.SetPresent(filter, v, false)
+					absent[v] = all[v]
+				default:
+					x.SetPresent(filter, v, true)
+					delete(absent, v)
+				}
+				found, out := x.MatchPresent("a/b", nil)
+				if len(found)+out != len(all) || out > len(absent) {
+					t.Fatalf("%d found and %d left out of %d, of which %d are absent", len(found), out, len(all), len(absent))
+				}
+				seen := map[int]bool{}
+				for _, v := range found {
+					if seen[v] || !all[v] {
+						t.Fatalf("%d was found, twice or though it is not there", v)
+					}
+					seen[v] = true
+				}
+				for v := range all {
+					if !seen[v] && !absent[v] {
+						t.Fatalf("%d is present and was not found", v)
+					}
+				}
+				if n := len(x.Match("a/b", nil)); n != len(all) {
+					t.Fatalf("Match finds %d of %d", n, len(all))
+				}
+			}
+		})
+	}
+}

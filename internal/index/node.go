@@ -116,6 +116,25 @@ func (n *node[T]) appendTo(dst []T) []T {
 	return append(dst, n.ext.few...)
 }
 
+// setPresent is SetPresent for a value of the node.
+func (n *node[T]) setPresent(v T, present bool) {
+	if n.ext != nil && n.ext.many != nil {
+		n.ext.many.setPresent(v, present)
+	}
+}
+
+// appendPresent appends the node's values but those of many that are not present, and returns how many these are.
+func (n *node[T]) appendPresent(dst []T) (found []T, absent int) {
+	if n.ext == nil || n.ext.many == nil {
+		return n.appendTo(dst), 0
+	}
+	p := n.ext.many.present.Load()
+	if p == nil {
+		return n.appendTo(dst), 0
+	}
+	return p.appendTo(dst), max(0, n.ext.many.len()-p.len())
+}
+
 // each calls fn with each value until it returns false, and reports whether it never did.
 func (n *node[T]) each(fn func(T) bool) bool {
 	switch {

@@ -134,6 +134,27 @@ func (x *Index[T]) split(n *node[T], shared int, rest string, v T) *node[T] {
 	return makeNode(label, nil, k)
 }
 
+// findWildcard returns the node of a filter, or nil. The caller holds trieMu.
+func (x *Index[T]) findWildcard(filter string) *node[T] {
+	k, rest := &x.root, filter
+	for k != nil {
+		slot := k.slot(rest, x.seed)
+		if slot == nil || slot.Load() == nil {
+			return nil
+		}
+		n := slot.Load()
+		shared := sharedLevels(n.label, rest)
+		switch {
+		case shared < len(n.label):
+			return nil
+		case shared == len(rest):
+			return n
+		}
+		k, rest = n.kids(), rest[shared+1:]
+	}
+	return nil
+}
+
 func (x *Index[T]) removeWildcard(filter string, v T) (removed, last bool) {
 	x.trieMu.Lock()
 	defer x.trieMu.Unlock()

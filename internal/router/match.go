@@ -8,11 +8,37 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// match finds who gets a message now, by the newest version of each subscription.
+// match finds who gets a message now, by the newest version of each subscription. It leaves out who sleeps, where they are
+// many, unless the broker keeps QoS 0 for them; s.absent is how many these are.
 func (r *Router) match(topic string) *scratch {
-	return r.matchVersions(topic, (*Entry).newest)
+	s := scratches.Get().(*scratch)
+	if r.opts.KeepsQoS0 {
+		s.entries = r.index.Match(topic, s.entries[:0])
+	} else {
+		s.entries, s.absent = r.index.MatchPresent(topic, s.entries[:0])
+	}
+	return s.group((*Entry).newest)
+}
+
+// anyLogged reports whether somebody matches for whom a message of that QoS goes into the log. It stops at the first.
+func (r *Router) anyLogged(topic string, qos mqtt.QoS) bool {
+	return r.index.HasMatch(topic, func(e *Entry) bool { return e.logged(qos) })
+}
+
+// anyFull is the same of those among them who are full.
+func (r *Router) anyFull(topic string, qos mqtt.QoS) bool {
+	return r.index.HasMatch(topic, func(e *Entry) bool {
+		b, ok := e.To.(Bounded)
+		return ok && b.Full() && e.logged(qos)
+	})
+}
+
+func (e *Entry) logged(qos mqtt.QoS) bool {
+	v := e.newest()
+	return v != nil && (v.Stream || min(qos, v.QoS) > 0 && e.To.Durable())
 }
 
 // matchAt finds who gets the record at pos, by the versions that are in force there.
@@ -30,6 +56,11 @@ func (e *Entry) newest() *session.Subscription {
 func (r *Router) matchVersions(topic string, version func(*Entry) *session.Subscription) *scratch {
 	s := scratches.Get().(*scratch)
 	s.entries = r.index.Match(topic, s.entries[:0])
+	return s.group(version)
+}
+
+// group groups the versions of entries by subscriber.
+func (s *scratch) group(version func(*Entry) *session.Subscription) *scratch {
 	if s.overlap() {
 		slices.SortStableFunc(s.entries, func(a, b *Entry) int { return cmp.Compare(a.To.Seq(), b.To.Seq()) })
 	}

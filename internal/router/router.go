@@ -29,6 +29,8 @@ type Options struct {
 	Workers  int // that read the log for those who lag behind
 	// RejectFull refuses messages for the log while a subscriber that is Bounded is full.
 	RejectFull bool
+	// KeepsQoS0 says that messages of QoS 0 are for subscribers that sleep, too.
+	KeepsQoS0 bool
 }
 
 // Subscriber is who a subscription belongs to: a session or a shared group.
@@ -111,6 +113,12 @@ func (r *Router) Add(filter string, e *Entry) { r.index.Add(filter, e) }
 // Remove takes a subscription out of the index.
 func (r *Router) Remove(filter string, e *Entry) { r.index.Remove(filter, e) }
 
+// SetPresent says whether the subscriber of an entry takes messages that do not go through the log. One that has just been
+// added does; a durable session that sleeps does not, so that publishers do not look at each of a million of them.
+func (r *Router) SetPresent(filter string, e *Entry, present bool) {
+	r.index.SetPresent(filter, e, present)
+}
+
 // Subscriptions returns the number of entries in the index.
 func (r *Router) Subscriptions() int { return r.index.Len() }
 
@@ -141,14 +149,19 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 	m := p.Message
 	s := r.match(m.Topic)
 	defer s.release()
-	if len(s.targets) == 0 {
+	if len(s.targets)+s.absent == 0 {
 		code = mqtt.NoMatchingSubscribers
 		if !p.Own {
 			r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
 		}
 	}
 	log := s.anyLogged(m.QoS)
-	if log && r.opts.RejectFull && s.anyFull(m.QoS) {
+	if s.absent > 0 && m.QoS == mqtt.AtMostOnce {
+		r.opts.Metrics.Drop(message.DropOffline, int64(s.absent))
+	} else if s.absent > 0 && !log {
+		log = r.anyLogged(m.Topic, m.QoS)
+	}
+	if log && r.opts.RejectFull && r.anyFull(m.Topic, m.QoS) {
 		r.opts.Metrics.Drop(message.DropQueueFull, 1)
 		if p.Waiter == nil && len(p.Ops) > 0 { // nobody sends it again: what it changes is changed without it
 			return mqtt.QuotaExceeded, false, r.submit(p, false, mqtt.QuotaExceeded)
@@ -203,6 +216,7 @@ type scratch struct {
 	entries []*Entry
 	subs    []*session.Subscription
 	targets []target
+	absent  int // matched and left out
 }
 
 // target is one subscriber's share of a match: subs[from:to2].
@@ -227,21 +241,11 @@ func (s *scratch) release() {
 	clear(s.entries)
 	clear(s.subs)
 	clear(s.targets)
+	s.absent = 0
 	if cap(s.entries) <= keepEntries {
 		s.entries, s.subs, s.targets = s.entries[:0], s.subs[:0], s.targets[:0]
 		scratches.Put(s)
 	}
-}
-
-// anyFull reports whether a message of that QoS has to wait for somebody who is full.
-func (s *scratch) anyFull(qos mqtt.QoS) bool {
-	for i := range s.targets {
-		t := &s.targets[i]
-		if b, ok := t.to.(Bounded); ok && min(qos, t.qos) > 0 && t.to.Durable() && b.Full() {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *scratch) anyLogged(qos mqtt.QoS) bool {
