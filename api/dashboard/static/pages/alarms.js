@@ -12,7 +12,7 @@ import { head, tabs, button, when, badge, empty } from '../ui/parts.js';
 
 const columns = (over) => [
   { label: 'Alarm', head: true, cell: (a) => [badge(words(a.name), over ? '' : 'danger')] },
-  { label: 'What it says', cell: (a) => h('div.cell-text', { title: a.message }, a.message) },
+  { label: 'What it says', wide: true, cell: (a) => h('div.cell-text', { title: a.message }, a.message) },
   { label: 'Since', cell: (a) => when(a.activate_at) },
   over && { label: 'Over', cell: (a) => when(a.deactivate_at) },
   { label: 'Lasted', num: true, cell: (a) => seconds(Math.round(a.duration / 1000)) },

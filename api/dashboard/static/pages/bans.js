@@ -19,7 +19,7 @@ export async function show(view) {
     columns: [
       { label: 'Who', head: true, cell: (b) => h('span.cell-id', b.who) },
       { label: 'By', cell: (b) => badge(names[b.as] ?? b.as) },
-      { label: 'Reason', cell: (b) => b.reason && h('span.wrap', b.reason) },
+      { label: 'Reason', wide: true, cell: (b) => b.reason && h('span.wrap', b.reason) },
       { label: 'Banned', cell: (b) => [when(b.at), b.by && h('span.cell-sub', `by ${b.by}`)] },
       { label: 'Until', cell: (b) => when(b.until, 'for good') },
       session.manages && {

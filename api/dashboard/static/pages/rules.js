@@ -189,7 +189,7 @@ function showOwners(view, panel, kind, key) {
     key: (o) => o[key],
     columns: [
       { label: { username: 'User', clientid: 'Client', role: 'Role' }[key], head: true, cell: (o) => h('span.cell-id', o[key]) },
-      { label: 'Rules, the first that fits decides', cell: (o) => ruleList(o.rules) },
+      { label: 'Rules, the first that fits decides', wide: true, cell: (o) => ruleList(o.rules) },
       session.manages && {
         acts: true,
         cell: (o) => [

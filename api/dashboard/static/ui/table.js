@@ -5,7 +5,7 @@ import { number } from '../lib/format.js';
 import { button, choice, empty as emptyState, failed, bones } from './parts.js';
 
 // table({caption, columns, key, empty, row})
-// A column: {label, cell(row), num, head (the row's name), acts, pick, hidden}. cell returns text, a node or a list of them.
+// A column: {label, cell(row), num, head (the row's name), acts, pick, wide (on a phone below its label)}. cell returns text, a node or a list of them.
 export function table({ caption, columns, key, empty, rows = null, signature }) {
   columns = columns.filter(Boolean);
   const body = h('tbody', { role: 'rowgroup' });
@@ -92,7 +92,7 @@ function replaceRows(body, trs) {
   while (body.children.length > trs.length) body.lastChild.remove();
 }
 
-const kind = (c) => [c.num && 'num', c.acts && 'acts', c.pick && 'pick'].filter(Boolean).join(' ');
+const kind = (c) => [c.num && 'num', c.acts && 'acts', c.pick && 'pick', c.wide && 'wide'].filter(Boolean).join(' ');
 
 function cell(c, row) {
   let content = c.cell(row);
