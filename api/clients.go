@@ -55,7 +55,9 @@ type clientView struct {
 	InFlight       int     `json:"inflight_cnt"`
 	InFlightMax    int     `json:"inflight_max"`
 	Queued         int     `json:"mqueue_len"`
+	QueueMax       any     `json:"mqueue_max"`
 	AwaitingRel    int     `json:"awaiting_rel_cnt"`
+	AwaitingRelMax any     `json:"awaiting_rel_max"`
 	Behind         bool    `json:"behind"`
 	Will           *will   `json:"will,omitempty"`
 }
@@ -85,7 +87,7 @@ func (c *clients) view(i *broker.ClientInfo) clientView {
 	v := clientView{
 		ClientID: i.ClientID, Node: c.node, Listener: i.Listener, MountPoint: i.MountPoint, Connected: i.Connected,
 		CreatedAt: stamp(i.Created), KeepAlive: int(i.KeepAlive), CleanStart: i.CleanStart, Expiry: i.Expiry, Durable: i.Durable,
-		Subscriptions: i.Subscriptions, SubsMax: "infinity", InFlight: i.InFlight, InFlightMax: i.ReceiveMaximum,
+		Subscriptions: i.Subscriptions, SubsMax: orInfinity(i.SubscriptionsMax), QueueMax: orInfinity(i.QueueMax), AwaitingRelMax: orInfinity(i.AwaitingRelMax), InFlight: i.InFlight, InFlightMax: i.ReceiveMaximum,
 		Queued: i.Queued, AwaitingRel: i.AwaitingRel, Behind: i.Behind,
 	}
 	if i.Username != "" {
@@ -104,6 +106,14 @@ func (c *clients) view(i *broker.ClientInfo) clientView {
 	}
 	v.IPAddress, v.Port = hostPort(i.Address)
 	return v
+}
+
+// orInfinity says a limit, of which 0 is none.
+func orInfinity(limit int64) any {
+	if limit == 0 {
+		return "infinity"
+	}
+	return limit
 }
 
 // stamp is a time as the API says it; the zero time is empty.

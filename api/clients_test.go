@@ -46,7 +46,8 @@ func TestClientsAreListedFilteredAndPaged(t *testing.T) {
 		}
 	}
 	one := b.ok("GET", "/clients/dev-1", "")
-	if one["keepalive"] != 30.0 || one["proto_ver"] != 5.0 || one["connected"] != true || one["ip_address"] != "127.0.0.1" || one["node"] != "n1" {
+	if one["keepalive"] != 30.0 || one["proto_ver"] != 5.0 || one["connected"] != true || one["ip_address"] != "127.0.0.1" || one["node"] != "n1" ||
+		one["subscriptions_max"] != "infinity" || one["mqueue_max"] != "infinity" || one["awaiting_rel_max"] != 1024.0 {
 		t.Errorf("dev-1 is %v", one)
 	}
 	b.fails("GET", "/clients/nobody", "", 404, "CLIENTID_NOT_FOUND", "nobody")

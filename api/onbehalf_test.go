@@ -127,6 +127,12 @@ func TestMessagesOnTheirWayAreShown(t *testing.T) {
 	if m := flight.(map[string]any)["data"].([]any)[0].(map[string]any); m["payload"] != "p0" || m["from_clientid"] != "from" || m["packet_id"] != 1.0 || m["payload_encoding"] != "plain" {
 		t.Errorf("the first is %v", m)
 	}
+	eventually(t, func() error { // the tail brings them in its own time
+		if _, v := b.do("GET", "/clients/c/mqueue_messages", ""); len(column(v, "topic")) != 8 {
+			return fmt.Errorf("queued are %v", column(v, "topic"))
+		}
+		return nil
+	})
 	_, v := b.do("GET", "/clients/c/mqueue_messages?limit=3", "")
 	if !slices.Equal(column(v, "topic"), []string{"t/2", "t/3", "t/4"}) || !slices.Equal(column(v, "payload")[:1], []string{"cDI="}) {
 		t.Errorf("queued are %v", v)

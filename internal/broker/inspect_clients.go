@@ -40,6 +40,8 @@ type ClientInfo struct {
 	Behind        bool
 	AwaitingRel   int // QoS 2 messages that the client has not released
 
+	SubscriptionsMax, QueueMax, AwaitingRelMax int64 // what the configuration allows; 0: no limit
+
 	Will *WillInfo // nil: none
 }
 
@@ -90,6 +92,8 @@ func (c *client) info() (i ClientInfo, ok bool) {
 		ClientID: c.id, Durable: c.durable.Load(), Created: time.Unix(c.created, 0), Expiry: c.expiry, LeftAt: c.leftAt.time(),
 		InFlight: c.session.InFlight(), Queued: c.session.Queued() + len(c.kept) + int(c.waiting().messages), ReceiveMaximum: c.broker.cfg.Session.InFlightMax,
 	}
+	cfg := c.broker.cfg
+	i.SubscriptionsMax, i.QueueMax, i.AwaitingRelMax = int64(cfg.MQTT.MaxSubscriptionsPerSession), cfg.Session.QueueMaxMessages, int64(cfg.MQTT.ReceiveMaximum)
 	if c.asleep != nil {
 		i.InFlight += len(c.asleep.Flights)
 		i.Queued += len(c.asleep.Kept)
