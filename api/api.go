@@ -57,6 +57,7 @@ type Options struct {
 	OpenMetrics  bool                // without credentials
 	Settings     Settings            // nil: the configuration is not shown
 	Resources    []Resource
+	PushAllow    []string // where consumers may push to; empty: see consumers.push_allow
 }
 
 // Broker is what the API shows and does.
@@ -74,6 +75,8 @@ type Broker interface {
 	Listening
 	Groups
 	Observed
+	Consumers
+	Taps
 }
 
 // Admin is the user that the configuration names.
@@ -86,17 +89,19 @@ type Resource interface {
 
 // Server serves the API.
 type Server struct {
-	opts   Options
-	log    *slog.Logger
-	tokens *tokens
-	keys   *keys
-	users  *users
-	audit  *audit
-	scrape scrape
-	routes []Route
-	inner  http.Handler // all routes
-	root   http.Handler // and the guard before them
-	cross  *http.CrossOriginProtection
+	opts    Options
+	log     *slog.Logger
+	tokens  *tokens
+	tickets *tokens // for streams of events; each is good once
+	push    *pushing
+	keys    *keys
+	users   *users
+	audit   *audit
+	scrape  scrape
+	routes  []Route
+	inner   http.Handler // all routes
+	root    http.Handler // and the guard before them
+	cross   *http.CrossOriginProtection
 
 	requests []*metrics.Requests // static
 
@@ -114,10 +119,15 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{opts: o, log: o.Log, tokens: newTokens(o.Now), cross: http.NewCrossOriginProtection()}
+	s := &Server{
+		opts: o, log: o.Log, cross: http.NewCrossOriginProtection(),
+		tokens: newTokens(o.Now, tokenLife, tokenCount), tickets: newTokens(o.Now, ticketLife, ticketCount),
+	}
 	s.keys = &keys{docs: o.Documents, now: o.Now}
 	s.users = &users{docs: o.Documents, admin: o.Admin, passwords: o.Passwords, now: o.Now, revoke: func(name string) {
-		s.tokens.revoke(func(_ [sha256.Size]byte, p Principal) bool { return p.Name == name })
+		theirs := func(_ [sha256.Size]byte, p Principal) bool { return p.Name == name }
+		s.tokens.revoke(theirs)
+		s.tickets.revoke(theirs)
 	}}
 	for _, origin := range o.Origins {
 		if err := s.cross.AddTrustedOrigin(origin); err != nil {
@@ -129,6 +139,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.push = newPushing(s.ctx, o.Broker, o.PushAllow, o.Log)
+	s.push.rules = s.keys.mayStillConsume
 	s.scrape = scrape{handler: o.Metrics, anonymous: o.OpenMetrics}
 	for _, r := range slices.Concat(s.own(), o.Resources) {
 		s.routes = append(s.routes, r.Routes()...)
@@ -137,6 +149,9 @@ func New(o Options) (*Server, error) {
 	s.root = s.guard(s.inner)
 	return s, nil
 }
+
+// StartPushing begins to push for the consumers that were made before, until Close.
+func (s *Server) StartPushing() { s.push.start() }
 
 // own are the resources that every server has.
 func (s *Server) own() []Resource {
@@ -151,7 +166,7 @@ func (s *Server) own() []Resource {
 		&clients{broker: o.Broker, node: o.Node, now: o.Now}, &subscriptions{broker: o.Broker, node: o.Node},
 		&publishing{o.Broker}, &retainer{o.Broker},
 		&explaining{broker: o.Broker, node: o.Node},
-		&streams{o.Broker},
+		&streams{o.Broker}, &consumers{o.Broker, s.push}, &events{o.Broker, o.Broker, s},
 		&observe{broker: o.Broker, node: o.Node, version: o.Version}, &alarms{broker: o.Broker, node: o.Node},
 	}
 }
@@ -207,6 +222,7 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 	}
 	s.serving.Wait()
+	s.push.close()
 	s.closed.Do(s.audit.close)
 	return errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ import (
 
 // messageView is a message that is consumed.
 type messageView struct {
-	ID         string          `json:"id"` // its place in the log
+	ID         string          `json:"id,omitempty"` // its place in the log
 	Topic      string          `json:"topic"`
 	Payload    json.RawMessage `json:"payload"`
 	Encoding   string          `json:"payload_encoding"`
@@ -142,18 +142,22 @@ func viewProperties(m *message.Message, now time.Time) *propertiesView {
 // mayConsume asks the rules of an application: each filter has to be covered by one of them.
 func mayConsume(r *http.Request, field string, filters []string) error {
 	who := PrincipalOf(r.Context())
-	if who.Role != Client {
+	return who.mayConsume(field, filters)
+}
+
+func (p *Principal) mayConsume(field string, filters []string) error {
+	if p.Role != Client {
 		return nil
 	}
 	var allowed []string
-	if who.Topics != nil {
-		for _, f := range who.Topics.Consume {
-			allowed = append(allowed, who.expand(f))
+	if p.Topics != nil {
+		for _, f := range p.Topics.Consume {
+			allowed = append(allowed, p.expand(f))
 		}
 	}
 	for _, f := range filters {
 		if !stream.CoversAll(allowed, []string{f}) {
-			return Forbidden("%s: %s may not consume %q", field, who.Name, f)
+			return Forbidden("%s: %s may not consume %q", field, p.Name, f)
 		}
 	}
 	return nil

@@ -102,6 +102,19 @@ func (k *keys) check(ctx context.Context, key, secret string) (Principal, error)
 	return Principal{Name: d.Name, Role: d.Role, Topics: d.Topics}, nil
 }
 
+// mayStillConsume asks the rules that an application has now.
+func (k *keys) mayStillConsume(ctx context.Context, name string, filters []string) error {
+	var d keyDocument
+	if err := load(ctx, k.docs, keyKind, name, &d); err != nil {
+		return err
+	}
+	if d.Role != Client || !d.Enable || d.expired(k.now()) {
+		return Forbidden("the API key %q is not what it was", name)
+	}
+	who := Principal{Name: d.Name, Role: d.Role, Topics: d.Topics}
+	return who.mayConsume("filters", filters)
+}
+
 func hashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return base64.RawStdEncoding.EncodeToString(sum[:])

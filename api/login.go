@@ -22,9 +22,11 @@ const (
 	loginPeers  = 4096
 )
 
-// tokens are what logins gave out. They are gone with the process.
+// tokens are what logins gave out, or tickets. They are gone with the process.
 type tokens struct {
 	now   func() time.Time
+	life  time.Duration
+	count int        // past it, the oldest go
 	mu    sync.Mutex // guards the rest
 	known map[[sha256.Size]byte]token
 	order [][sha256.Size]byte
@@ -35,8 +37,8 @@ type token struct {
 	until time.Time
 }
 
-func newTokens(now func() time.Time) *tokens {
-	return &tokens{now: now, known: make(map[[sha256.Size]byte]token)}
+func newTokens(now func() time.Time, life time.Duration, count int) *tokens {
+	return &tokens{now: now, life: life, count: count, known: make(map[[sha256.Size]byte]token)}
 }
 
 // issue makes a token.
@@ -45,9 +47,9 @@ func (t *tokens) issue(p Principal) string {
 	sum := sha256.Sum256([]byte(text))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.known[sum] = token{p, t.now().Add(tokenLife)}
+	t.known[sum] = token{p, t.now().Add(t.life)}
 	t.order = append(t.order, sum)
-	for len(t.order) > tokenCount {
+	for len(t.order) > t.count {
 		delete(t.known, t.order[0])
 		t.order = t.order[1:]
 	}
@@ -64,6 +66,21 @@ func (t *tokens) find(text string) (Principal, bool) {
 		return Principal{}, false
 	}
 	return k.who, true
+}
+
+// take is find for what is good once.
+func (t *tokens) take(text string) (Principal, bool) {
+	p, ok := t.find(text)
+	if !ok {
+		return p, false
+	}
+	sum := sha256.Sum256([]byte(text))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok = t.known[sum]; ok { // another may have been faster
+		delete(t.known, sum)
+	}
+	return p, ok
 }
 
 // revoke forgets one token, or all of a user's.

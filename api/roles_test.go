@@ -33,6 +33,8 @@ func may(role Role, method, path string) bool {
 		return false
 	case under("/publish"):
 		return role == Publisher || role == Client
+	case method == http.MethodGet && (path == "/consumers" || path == "/consumers/{name}"):
+		return true // a client: those that its rules cover
 	case under("/consumers", "/stream"):
 		return role == Client
 	case under("/history"):

@@ -57,6 +57,7 @@ type Route struct {
 	Method, Path string // Path is a pattern of http.ServeMux, from the root
 	Access       Access
 	MaxBodyBytes int64 // 0: 4 MiB
+	Ticket       bool  // a ticket in the query is as good as credentials
 	Quiet        bool  // it changes nothing that the audit log would note, whatever its method says
 	Handler      Handler
 }
@@ -119,7 +120,7 @@ func (s *Server) admit(route Route, r *http.Request) (Principal, error) {
 	if route.Access == Open {
 		return Principal{}, nil
 	}
-	who, err := s.identify(r)
+	who, err := s.identifyFor(route, r)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -127,4 +128,16 @@ func (s *Server) admit(route Route, r *http.Request) (Principal, error) {
 		return who, problem(http.StatusForbidden, "FORBIDDEN", "the role %s may not do this", who.Role)
 	}
 	return who, nil
+}
+
+// identifyFor is identify, where a route may take a ticket.
+func (s *Server) identifyFor(route Route, r *http.Request) (Principal, error) {
+	ticket := r.URL.Query().Get("ticket")
+	if !route.Ticket || ticket == "" {
+		return s.identify(r)
+	}
+	if who, ok := s.tickets.take(ticket); ok {
+		return who, nil
+	}
+	return Principal{}, unauthorized("BAD_TICKET", "the ticket is unknown, was used, or has run out")
 }

@@ -21,6 +21,10 @@ import (
 func (g *group) feed(b *conn.Batch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.consumer != nil {
+		g.consumer.feed()
+		return
+	}
 	if g.feeding {
 		return
 	}

@@ -52,6 +52,7 @@ type Broker struct {
 	history       history
 	registry      *registry
 	groups        *groups
+	consumers     *consumers
 	exclusive     exclusive
 	shareStrategy share.Strategy
 	authenticator auth.Authenticator
@@ -102,6 +103,7 @@ type Broker struct {
 	connections   atomic.Int64
 	current       atomic.Pointer[config.Config]
 	subscriptions atomic.Int64
+	taps          atomic.Int64 // for streams of events
 	delayed       delayed
 	watch         watch
 	tracer        *tracing.Tracer // static; nil: nothing is traced
@@ -163,6 +165,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b.alarms = alarm.New(b.observe)
 	b.watch = newWatch(b.started)
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
+	b.consumers = newConsumers(b)
 	if b.engine == nil {
 		if err := b.openEngine(); err != nil {
 			return nil, err
@@ -227,6 +230,7 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchFailures(now)
 	b.trim()
 	b.trimSessions(now)
+	b.consumers.sweep(now)
 	if b.restored.Load() {
 		b.streams.Sweep()
 	}

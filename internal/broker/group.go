@@ -37,6 +37,8 @@ type group struct {
 	seq    uint64
 	stream *stream.Stream // that it consumes: it is a declared queue (queue.go); nil: none
 
+	consumer *consumer // of the HTTP API, whose requests are its members (consumer.go); nil: members are clients
+
 	routed router.Place // guarded by groups.mu
 
 	durable atomic.Bool
@@ -117,7 +119,7 @@ func (g *group) refresh() {
 func (g *group) Seq() uint64 { return g.seq }
 
 // Overlaps implements router.Subscriber: a group has one filter, unless it consumes a stream.
-func (g *group) Overlaps() bool { return g.stream != nil }
+func (g *group) Overlaps() bool { return g.stream != nil || g.consumer != nil }
 
 // Durable implements router.Subscriber.
 func (g *group) Durable() bool { return g.durable.Load() }
@@ -171,6 +173,14 @@ func isOnline(m *member) bool { return m.client.online.Load() }
 func (g *group) hasOnline() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.attended()
+}
+
+// attended reports whether somebody is there who could get a message. The caller holds g.mu.
+func (g *group) attended() bool {
+	if g.consumer != nil {
+		return g.consumer.attended()
+	}
 	return g.members.Any(isOnline)
 }
 
@@ -182,7 +192,7 @@ func (g *group) full() bool {
 // push queues a record. It returns false, and the cursor stops there, if the queue is full or nobody is there who could
 // get it. The caller holds g.mu.
 func (g *group) push(r router.Record) bool {
-	if g.full() || len(g.queue) == 0 && !g.members.Any(isOnline) {
+	if g.full() || len(g.queue) == 0 && !g.attended() {
 		g.cursor.stop(r.Position)
 		g.waiting.Store(true)
 		return false
@@ -230,7 +240,7 @@ func (g *group) Lag() (from message.Position, ok bool) {
 
 // lags reports whether the group has to read the log, and may. The caller holds g.mu.
 func (g *group) lags() bool {
-	return !g.cursor.live && g.durable.Load() && !g.full() && g.members.Any(isOnline)
+	return !g.cursor.live && g.durable.Load() && !g.full() && g.attended()
 }
 
 // Read implements router.Reader.
@@ -291,6 +301,9 @@ func (g *group) Join(next message.Position, begun func() uint64) bool {
 	g.waiting.Store(len(g.queue) > 0)
 	g.lag = backlog{}
 	g.judge()
+	if g.consumer != nil {
+		g.consumer.wakeAll() // who does not wait hears that there is nothing
+	}
 	return true
 }
 
@@ -321,7 +334,7 @@ func (g *group) place() message.Position {
 // unread moves the cursor back to the first of what is new in the queue, when nobody is there who could get it. The
 // caller holds g.mu.
 func (g *group) unread() {
-	if len(g.queue) == g.back || g.queue[g.back].position.IsZero() || g.members.Any(isOnline) {
+	if len(g.queue) == g.back || g.queue[g.back].position.IsZero() || g.attended() {
 		return
 	}
 	g.cursor.stop(g.queue[g.back].position)

@@ -52,7 +52,7 @@ func (gs *groups) route(g *group) {
 // enter puts the group where the router finds it, from a place of the log on. The caller holds groups.mu.
 func (g *group) enter(from message.Position) {
 	g.routed.Enter(g.broker.router, g, g.matched(), from, func(v *session.Subscription) {
-		v.RetainAsPublished, v.Follows = true, g.stream != nil
+		v.RetainAsPublished, v.Follows, v.Stream = true, g.stream != nil, g.consumer != nil
 	})
 }
 

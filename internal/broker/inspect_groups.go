@@ -39,12 +39,12 @@ const (
 	lagReadBytes = 1 << 20
 )
 
-// Groups lists the groups of shared subscriptions that match, by name and filter: at most limit of them after the first
+// Groups lists the groups of shared subscriptions that match, but those of consumers, by name and filter: at most limit of them after the first
 // skip, and how many there are. How far a group lags is counted, for which the log is read.
 func (b *Broker) Groups(ctx context.Context, match func(name, filter string) bool, skip, limit int) (page []GroupInfo, total int, err error) {
 	var all []*group
 	b.groups.each(func(g *group) {
-		if match == nil || match(g.key.name, g.shownFilter()) {
+		if g.consumer == nil && (match == nil || match(g.key.name, g.shownFilter())) {
 			all = append(all, g)
 		}
 	})

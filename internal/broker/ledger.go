@@ -35,7 +35,10 @@ type part struct {
 	stored  bool // the engine may have it
 }
 
-type accountEntry struct{ session.InFlight }
+type accountEntry struct {
+	session.InFlight
+	lease lease // of a consumer
+}
 
 // ledger is what of a group has to be kept. The group's mutex guards it.
 type ledger struct {
@@ -43,10 +46,18 @@ type ledger struct {
 	parts    []partRef        // that have changed
 	keys     [][]byte         // of parts to be forgotten
 	sends    []send           // what may be sent after that
+	waits    []ledgerWait     // who hears of that
+	failures int              // of units
 	units    int              // under way
 	stored   bool             // the engine may have the group's place
 	next     message.Position // of the last unit that is done
 	parkedTo message.Position // the same, of the last that had the place
+}
+
+// ledgerWait is who waits until all that had changed by then is kept. The channel has room for the answer.
+type ledgerWait struct {
+	done     chan<- error
+	failures int // by then: what failed since is tried again, but later than this
 }
 
 type partRef struct {
@@ -59,7 +70,7 @@ const maxUnits = 2
 
 // due reports whether there is something to submit.
 func (l *ledger) due() bool {
-	return l.place || len(l.parts) > 0 || len(l.keys) > 0 || len(l.sends) > 0
+	return l.place || len(l.parts) > 0 || len(l.keys) > 0 || len(l.sends) > 0 || len(l.waits) > 0
 }
 
 func (l *ledger) clean() bool {
@@ -99,7 +110,7 @@ func (a *account) enter(f session.InFlight) {
 		p = new(part)
 		a.parts[number] = p
 	}
-	p.entries = append(p.entries, accountEntry{f})
+	p.entries = append(p.entries, accountEntry{InFlight: f})
 	a.n++
 	a.group.accounts[a] = struct{}{}
 }
@@ -325,7 +336,7 @@ func (g *group) commit(b *conn.Batch) {
 // cannot be submitted now, the keeper submits.
 func (g *group) submit(all bool) {
 	l := &g.ledger
-	if !l.due() || !all && (len(l.sends) == 0 || l.units >= maxUnits) {
+	if !l.due() || !all && (len(l.sends)+len(l.waits) == 0 || l.units >= maxUnits) {
 		return
 	}
 	var ops []storage.Op
@@ -339,7 +350,7 @@ func (g *group) submit(all bool) {
 	for _, key := range l.keys {
 		ops = append(ops, state.Delete(key))
 	}
-	u := ledger{place: l.place, parts: l.parts, keys: l.keys, sends: l.sends, parkedTo: g.parkedTo}
+	u := ledger{place: l.place, parts: l.parts, keys: l.keys, sends: l.sends, waits: l.waits, parkedTo: g.parkedTo}
 	if err := g.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) { g.committed(u, next, err) }); err != nil {
 		g.dirtied()
 		return
@@ -350,7 +361,7 @@ func (g *group) submit(all bool) {
 	if l.place {
 		l.stored = g.durable.Load()
 	}
-	l.place, l.parts, l.keys, l.sends = false, nil, nil, nil
+	l.place, l.parts, l.keys, l.sends, l.waits = false, nil, nil, nil, nil
 	l.units++
 }
 
@@ -376,10 +387,20 @@ func (r partRef) op() storage.Op {
 	s := &state.Given{Key: r.account.key, Part: r.number, Name: g.key.name, Filter: g.key.filter}
 	if p := r.account.parts[r.number]; p != nil {
 		for i := range p.entries {
-			s.Flights = append(s.Flights, flightOf(p.entries[i].InFlight))
+			f := flightOf(p.entries[i].InFlight)
+			f.Lease = p.entries[i].lease.kept()
+			s.Flights = append(s.Flights, f)
 		}
 	}
-	return state.PutGiven(r.account.client.owner(), s)
+	return state.PutGiven(r.account.owner(), s)
+}
+
+// owner names the account's entries in the store.
+func (a *account) owner() state.Owner {
+	if c := a.group.consumer; c != nil {
+		return c.owner()
+	}
+	return a.client.owner()
 }
 
 // submitted notes that the part is part of a unit. The caller holds g.mu.
@@ -399,6 +420,16 @@ func (g *group) committed(u ledger, next message.Position, err error) {
 	g.mu.Lock()
 	l := &g.ledger
 	l.units--
+	if err != nil {
+		l.failures++
+	}
+	for _, w := range u.waits {
+		if w.failures != l.failures && err == nil {
+			w.done <- storage.ErrBusy
+			continue
+		}
+		w.done <- err
+	}
 	if err != nil {
 		l.place = l.place || u.place
 		for _, ref := range u.parts {
@@ -446,6 +477,9 @@ func (g *group) oldest(begun uint64) (pos message.Position, ok bool) {
 func (g *group) oldestLocked(begun uint64) (pos message.Position) {
 	pos = message.Position{Block: begun}
 	consider := func(p message.Position) {
+		if g.inHistory(p) { // a stream has it
+			p = g.consumer.doc.Until
+		}
 		if !p.IsZero() && !p.Less(g.ledger.parkedTo) && p.Less(pos) {
 			pos = p
 		}

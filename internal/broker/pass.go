@@ -199,7 +199,7 @@ func (p *pass) copy(from message.Position) error {
 func (p *pass) asks() *summary.Question {
 	var filters []string
 	for g := range p.groups {
-		filters = append(filters, g.key.filter)
+		filters = append(filters, g.matched()...)
 	}
 	for c := range p.work {
 		c.mu.Lock()

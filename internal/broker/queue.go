@@ -69,6 +69,9 @@ func (g *group) beginning() message.Position {
 
 // matched are the filters by which the router finds the group.
 func (g *group) matched() []string {
+	if g.consumer != nil {
+		return g.consumer.filters()
+	}
 	if g.stream != nil && g.key.filter == "" {
 		return g.stream.Config().Filters
 	}
@@ -77,6 +80,9 @@ func (g *group) matched() []string {
 
 // wants reports whether a record of the log is the group's.
 func (g *group) wants(m *message.Message) bool {
+	if g.consumer != nil {
+		return g.consumer.wants(m.Topic)
+	}
 	if g.stream == nil {
 		return m.QoS > mqtt.AtMostOnce && mqtt.MatchTopic(g.key.filter, m.Topic)
 	}
@@ -101,6 +107,9 @@ func (g *group) tooOld(m *message.Message) bool {
 
 // ReadParked implements router.Parked: it queues what the stream's store has before the log, or what was parked.
 func (g *group) ReadParked(ctx context.Context, b *conn.Batch) bool {
+	if g.consumer != nil {
+		return g.consumer.readHistory(ctx, b)
+	}
 	if g.stream == nil {
 		return g.readParked(ctx, b)
 	}

@@ -263,6 +263,9 @@ func (r *restorer) groups() error {
 	})
 	r.b.groups.places = r.places
 	r.b.groups.declareAll()
+	if err := r.b.consumers.restore(r); err != nil {
+		return err
+	}
 	for _, s := range kept {
 		if r.b.consumed(s.Name) != nil {
 			r.b.groups.declare(s.Name, s.Filter)
@@ -354,9 +357,17 @@ func (r *restorer) given() error {
 			stale = append(stale, state.Delete(kv.Key))
 			return nil
 		}
+		if g.consumer != nil && g.consumer.owner() != o {
+			stale = append(stale, state.Delete(kv.Key)) // of one that had its name before
+			return nil
+		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.orphaned(kv.Key, s)
+		if g.consumer != nil {
+			g.consumer.restoreLeases(s)
+		} else {
+			g.orphaned(kv.Key, s)
+		}
 		return nil
 	})
 	r.b.submitOps(stale)

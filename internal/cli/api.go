@@ -63,13 +63,14 @@ func newAPI(e *env, set *settings.Settings, b *broker.Broker, log *slog.Logger) 
 		Log: log.With(logs.Component, "api"), Settings: apiSettings{set}, Broker: b, Documents: b.Documents(), Passwords: hasher{}, Admin: admin,
 		Origins: cfg.API.CORSOrigins, Hosts: cfg.API.Hosts, LoopbackOnly: isLoopback(host),
 		Version: Version(), Node: node, Ready: b.Ready, MQTT: b.WebSocket(),
-		Metrics: shown, OpenMetrics: cfg.Metrics.AllowAnonymous,
+		Metrics: shown, OpenMetrics: cfg.Metrics.AllowAnonymous, PushAllow: cfg.Consumers.PushAllow,
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.HandleLocal(a.server.Trusted())
 	a.certificate.watch(log)
+	a.server.StartPushing()
 	return a, nil
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -104,6 +105,11 @@ func (l *loader) check() {
 	l.checkBinds(names)
 	for _, name := range slices.Sorted(maps.Keys(l.cfg.Streams)) {
 		l.checkStream("streams."+name, l.cfg.Streams[name])
+	}
+	for _, a := range l.cfg.Consumers.PushAllow {
+		if _, err := netip.ParsePrefix(a); err != nil && (a == "" || strings.ContainsAny(a, "/ ")) {
+			l.failKey("consumers.push_allow", "%q is no address, no prefix such as 10.0.0.0/8, and no name of a host", a)
+		}
 	}
 	if l.cfg.DataDir == "" {
 		l.failKey("data_dir", "is empty; name a directory")

@@ -22,6 +22,7 @@ type Config struct {
 	Session    Session             `yaml:"session"`
 	Storage    Storage             `yaml:"storage"`
 	Streams    map[string]Stream   `yaml:"streams"`
+	Consumers  Consumers           `yaml:"consumers"`
 	Logging    Logging             `yaml:"logging"`
 	Metrics    Metrics             `yaml:"metrics"`
 	Tracing    Tracing             `yaml:"tracing"`
@@ -214,6 +215,15 @@ type Stream struct {
 	KeepSeconds int64    `yaml:"keep_seconds" max:"1000000000" doc:"age of the oldest message; 0: no limit"`
 	KeepBytes   int64    `yaml:"keep_bytes" doc:"size; 0: no limit"`
 	LastValue   bool     `yaml:"last_value" doc:"keep only the last message of each topic"`
+}
+
+// Consumers are those of the HTTP API.
+type Consumers struct {
+	Max             int      `yaml:"max" max:"1000000" doc:"consumers; 0: no limit"`
+	MaxWaiting      int      `yaml:"max_waiting" max:"1000000" doc:"requests that wait for messages at a time; 0: no limit"`
+	MaxInFlight     int      `yaml:"max_in_flight" min:"1" max:"60000" doc:"messages of one consumer that are given out and not acknowledged"`
+	MaxEventStreams int      `yaml:"max_event_streams" max:"1000000" doc:"streams of server-sent events at a time; 0: no limit"`
+	PushAllow       []string `yaml:"push_allow" doc:"where consumers may push to: addresses, prefixes of them, or names of hosts; empty: anywhere but link-local addresses, and only consumers of administrators"`
 }
 
 // Logging is where and how much is logged: to standard error.

@@ -22,13 +22,14 @@ const (
 	DropLogFull                  // the log was at its limit
 	DropLimit                    // a limit of the configuration refused it
 	DropMemory                   // QoS 0, and it would have waited while the memory is nearly full
+	DropMaxDeliver               // a consumer was given it as often as it may be, and has no topic for such
 	DropStreamTrimmed            // its stream let go of it before the queue that reads the stream gave it to anyone
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"", "no_subscriber", "expired", "too_large", "queue_full", "queue_age", "slow_consumer", "offline", "not_authorized", "refused",
-	"session_ended", "group_ended", "log_trimmed", "log_full", "limit", "memory", "stream_trimmed",
+	"session_ended", "group_ended", "log_trimmed", "log_full", "limit", "memory", "max_deliver", "stream_trimmed",
 }
 
 // String returns the reason's name, for example "queue_full".

@@ -31,6 +31,10 @@ const (
 	LimitAuthenticationFailure              // wrong credentials
 	LimitStreams                            // streams that are declared
 	LimitAPIConnections                     // of the HTTP API: one was closed to make room
+	LimitConsumers                          // consumers of the HTTP API
+	LimitConsumerWaiting                    // requests that wait for messages
+	LimitConsumerInFlight                   // of one consumer
+	LimitEventStreams                       // of server-sent events
 	limits
 )
 
@@ -38,7 +42,7 @@ var limitNames = [limits]string{
 	"connect_rate", "connections", "listener_connections", "handshakes", "descriptors", "sessions", "session_subscriptions",
 	"subscriptions", "topic_levels", "topic_bytes", "retained_messages", "retained_bytes", "receive_maximum", "packet_bytes",
 	"publish_rate", "memory_connect", "memory_qos0", "memory_pause", "memory_packet", "memory_holder", "ban", "flapping",
-	"authentication_failure", "streams", "api_connections",
+	"authentication_failure", "streams", "api_connections", "consumers", "consumer_waiting", "consumer_in_flight", "event_streams",
 }
 
 // String returns the limit's name, for example "connect_rate".

@@ -146,6 +146,14 @@ type Flight struct {
 	SubscriptionIDs []uint32
 	Position        message.Position // where the log has its message; zero: Body is it
 	Body            *message.Message
+	Lease           *Lease // of a consumer of the HTTP API; nil: it is none of that
+}
+
+// Lease says of what a consumer was given how often that was so, and until when nobody else gets it. Its Position stays
+// known though there is a Body.
+type Lease struct {
+	Deliveries uint32
+	Until      time.Time
 }
 
 // Replay is a subscription whose retained messages are under way.
@@ -196,7 +204,7 @@ func (w *writer) flights(fs []Flight) {
 		f := &fs[i]
 		w.uint(uint64(f.ID))
 		flags := uint64(f.QoS)
-		for i, set := range []bool{f.Released, f.Retain, false, f.Body != nil, len(f.SubscriptionIDs) > 0} {
+		for i, set := range []bool{f.Released, f.Retain, f.Lease != nil, f.Body != nil, len(f.SubscriptionIDs) > 0} {
 			if set {
 				flags |= 4 << i
 			}
@@ -213,6 +221,11 @@ func (w *writer) flights(fs []Flight) {
 				w.uint(uint64(id))
 			}
 		}
+		if f.Lease != nil {
+			w.uint(uint64(f.Lease.Deliveries))
+			w.time(f.Lease.Until)
+			w.position(f.Position)
+		}
 	}
 }
 
@@ -221,7 +234,7 @@ func (r *reader) flights() (fs []Flight) {
 		f := Flight{ID: uint16(r.below(1 << 16))}
 		flags := r.below(4 << 5)
 		f.QoS, f.Released, f.Retain = mqtt.QoS(flags&3), flags&4 != 0, flags&8 != 0
-		if f.QoS > mqtt.ExactlyOnce || flags&16 != 0 {
+		if f.QoS > mqtt.ExactlyOnce {
 			r.fail()
 		}
 		if flags&32 != 0 {
@@ -233,6 +246,10 @@ func (r *reader) flights() (fs []Flight) {
 		}
 		if flags&64 != 0 {
 			r.list(func() { f.SubscriptionIDs = append(f.SubscriptionIDs, uint32(r.below(1<<28))) })
+		}
+		if flags&16 != 0 {
+			f.Lease = &Lease{Deliveries: uint32(r.below(1 << 32)), Until: r.time()}
+			f.Position = r.position()
 		}
 		fs = append(fs, f)
 	})

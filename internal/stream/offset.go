@@ -28,7 +28,7 @@ func ParseOffset(s string) (o Offset, err error) {
 	case "latest":
 		return Offset{Latest: true}, nil
 	}
-	if pos, ok := parsePosition(s); ok {
+	if pos, ok := ParsePosition(s); ok {
 		return Offset{Position: pos}, nil
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n > 0 {
@@ -46,7 +46,8 @@ func ParseOffset(s string) (o Offset, err error) {
 // FormatPosition writes a position: block and index.
 func FormatPosition(p message.Position) string { return fmt.Sprintf("%d-%d", p.Block, p.Index) }
 
-func parsePosition(s string) (p message.Position, ok bool) {
+// ParsePosition reads what FormatPosition writes.
+func ParsePosition(s string) (p message.Position, ok bool) {
 	block, index, ok := strings.Cut(s, "-")
 	if !ok {
 		return p, false

@@ -38,7 +38,7 @@ func FuzzParseOffset(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, ok := parsePosition(FormatPosition(o.Position)); !ok || again != o.Position {
+		if again, ok := ParsePosition(FormatPosition(o.Position)); !ok || again != o.Position {
 			t.Fatalf("%q: %+v came back as %+v", s, o.Position, again)
 		}
 	})
