@@ -260,7 +260,7 @@ func TestAFullDiskRefusesAndGoesOnWithoutARestart(t *testing.T) {
 	if err := w.broker.stop(stopLimit); err != nil {
 		t.Error(err)
 	}
-	for _, alarm := range []string{`msg=alarm alarm=disk_full`} {
+	for _, alarm := range []string{`msg=alarm component=broker alarm=disk_full`} {
 		if !strings.Contains(w.broker.printed(), alarm) {
 			t.Errorf("the log has no %q", alarm)
 		}

@@ -42,7 +42,7 @@ func TestConnectionsLeaveTheStorageItsDescriptors(t *testing.T) {
 	for _, c := range held {
 		_ = c.Close()
 	}
-	b.await(`msg="alarm is over" alarm=descriptors_low`)
+	b.await("alarm=descriptors_low lasted=")
 	late, err := hostile.NewPair(b.dial, hostile.PairOptions{Name: "late", Username: goodUser, Password: goodPassword, Every: 5 * time.Millisecond})
 	if err != nil {
 		t.Fatalf("nobody is let in after it is over: %v", err)
