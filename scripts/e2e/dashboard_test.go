@@ -65,15 +65,17 @@ func populate(t *testing.T, b *broker) {
 	publish("measured/1", "\x01\x02\x80")
 	publish("night/1", "wait")
 	admin := b.asAdmin(t)
-	for path, body := range map[string]string{
-		"/api/v5/banned": `{"as": "clientid", "who": "` + long + `2", "reason": "` + long + `"}`,
-		"/api/v5/authentication/password_based:built_in_database/users": `{"user_id": "` + long + `", "password": "long enough", "roles": ["reader"]}`,
-		"/api/v5/authorization/sources/built_in_database/rules/users":   `[{"username": "alice", "rules": [{"permission": "deny", "action": "all", "topics": ["` + long + `/#", "a"]}]}]`,
-		"/api/v5/authorization/sources/built_in_database/rules/all":     `{"rules": [{"permission": "allow", "action": "subscribe", "topic": "eq #"}]}`,
-		"/api/v5/api_key": `{"name": "` + long + `", "role": "client", "topics": {"publish": ["a/%n/#"]}}`,
+	for request, body := range map[string]string{
+		"POST /api/v5/banned": `{"as": "clientid", "who": "` + long + `2", "reason": "` + long + `"}`,
+		"POST /api/v5/authentication/password_based:built_in_database/users": `{"user_id": "` + long + `", "password": "long enough", "roles": ["reader"]}`,
+		"POST /api/v5/authorization/sources/built_in_database/rules/users":   `[{"username": "alice", "rules": [{"permission": "deny", "action": "all", "topics": ["` + long + `/#", "a"]}]}]`,
+		"POST /api/v5/authorization/sources/built_in_database/rules/all":     `{"rules": [{"permission": "allow", "action": "subscribe", "topic": "eq #"}]}`,
+		"POST /api/v5/api_key":         `{"name": "` + long + `", "role": "client", "topics": {"publish": ["a/%n/#"]}}`,
+		"PUT /api/v5/consumers/reader": `{"filters": ["measured/#", "` + long + `/#"]}`,
 	} {
-		if status, answer := b.call(t, "POST", path, admin, body); status/100 != 2 {
-			t.Fatalf("%s answered %d %v", path, status, answer)
+		method, path, _ := strings.Cut(request, " ")
+		if status, answer := b.call(t, method, path, admin, body); status/100 != 2 {
+			t.Fatalf("%s answered %d %v", request, status, answer)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 export const sections = [
   { name: null, pages: ['overview'] },
   { name: 'Sessions', pages: ['clients', 'subscriptions', 'groups'] },
-  { name: 'Messages', pages: ['live', 'retained', 'streams'] },
+  { name: 'Messages', pages: ['live', 'retained', 'streams', 'consumers'] },
   { name: 'Access', pages: ['rules', 'bans', 'keys', 'people'] },
   { name: 'Operation', pages: ['listeners', 'alarms', 'explain', 'config', 'audit'] },
 ];
@@ -23,6 +23,8 @@ export const pages = [
   page('streams', 'Streams', 'streams', 't'),
   detail('streams', 'Stream', 'stream'),
   page('history', 'History', 'streams', 'y'),
+  page('consumers', 'Consumers', 'consumers', 'n'),
+  detail('consumers', 'Consumer', 'consumer'),
   page('rules', 'Users and rules', 'rules', 'u'),
   page('bans', 'Bans', 'bans', 'b'),
   page('keys', 'API keys', 'keys', 'k', { manage: true }),
