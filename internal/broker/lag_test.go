@@ -160,7 +160,7 @@ func TestAnAlarmIsToldEverywhere(t *testing.T) {
 	if err := b.Stop(t.Context()); err != nil { // so that nobody else writes
 		t.Error(err)
 	}
-	if s := log.String(); !strings.Contains(s, `level=WARN msg=alarm alarm=oven_hot message="turn it down"`) || !strings.Contains(s, `msg="alarm is over" alarm=oven_hot`) {
+	if s := log.String(); !strings.Contains(s, `level=WARN msg=alarm component=broker alarm=oven_hot message="turn it down"`) || !strings.Contains(s, `msg="alarm is over" component=broker alarm=oven_hot`) {
 		t.Errorf("the log says %s", s)
 	}
 	if b.metrics.AlarmsActivated.Load() != 1 || b.metrics.AlarmsDeactivated.Load() != 1 || len(b.Alarms().History()) != 1 {
