@@ -45,7 +45,7 @@ export async function show(view) {
     if (!some.length) return replace(box, h('div.card', empty('No key is like that', 'Change the search.', { icon: 'search' })));
     const sections = new Map();
     for (const s of some) {
-      const name = s.key.split('.')[0];
+      const name = s.key.includes('.') ? s.key.split('.')[0] : 'general';
       if (!sections.has(name)) sections.set(name, []);
       sections.get(name).push(s);
     }
