@@ -171,7 +171,7 @@ export class Page {
         el.scrollIntoView({ block: 'center' });
         const r = el.getBoundingClientRect();
         const hit = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
-        if (!hit || !(el.contains(hit) || hit.contains(el))) return null; // something lies over it
+        if (!hit || !el.contains(hit)) return null; // something lies over it
         return { x: r.x + r.width / 2, y: r.y + r.height / 2 };
       },
       selector,
