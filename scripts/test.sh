@@ -111,6 +111,8 @@ if $all && $e2e; then
 fi
 
 if $all; then
+  step "install deploy tools" bash scripts/deploy/install.sh
+  tests "deploy" go test -tags e2e -count 1 -timeout 20m -v ./scripts/deploy
   while read -r package target; do
     step "${package##*/} $target" fuzz "$package" "$target" "${FUZZ_SECONDS:-5}"
   done < <(fuzz_targets)
