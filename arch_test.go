@@ -68,7 +68,8 @@ internal/auth/scramauth      < mqtt pkg/scram internal/auth
 # Sockets.
 internal/devcerts            <
 internal/listener            < pkg/proxyproto pkg/ratelimit pkg/unpolled pkg/websocket
-internal/conn                < mqtt internal/message internal/metrics internal/session
+internal/trace               < mqtt internal/message
+internal/conn                < mqtt internal/message internal/metrics internal/session internal/trace
 
 # How the program logs.
 internal/logs                <
@@ -77,7 +78,7 @@ internal/logs                <
 internal/hostile             < mqtt pkg/websocket
 
 # The broker. Nothing below it reads the configuration.
-internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/summary internal/conn
+internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/summary internal/trace internal/conn
 internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/conn internal/router
 internal/config              < mqtt + gopkg.in/yaml.v3
 internal/settings            < internal/config
@@ -85,7 +86,7 @@ internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/ti
 internal/prom                < mqtt internal/message internal/metrics internal/emqx internal/host internal/broker + github.com/prometheus/client_golang
 api/dashboard                <
 api/apidoc                   < + gopkg.in/yaml.v3
-api                          < mqtt api/apidoc api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
+api                          < mqtt api/apidoc api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/trace internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
 internal/migrate             < + gopkg.in/yaml.v3
 internal/cli/ctl             <
 internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram pkg/filewatch internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/logs internal/settings internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term

@@ -165,7 +165,7 @@ func (s *Server) own() []Resource {
 		&listeners{broker: o.Broker, node: o.Node}, &groups{o.Broker},
 		&clients{broker: o.Broker, node: o.Node, now: o.Now}, &subscriptions{broker: o.Broker, node: o.Node},
 		&publishing{o.Broker}, &retainer{o.Broker},
-		&explaining{broker: o.Broker, node: o.Node},
+		&explaining{broker: o.Broker, node: o.Node}, &tracing{broker: o.Broker, node: o.Node},
 		&streams{o.Broker}, &consumers{o.Broker, s.push}, &events{o.Broker, o.Broker, s},
 		&observe{broker: o.Broker, node: o.Node, version: o.Version}, &alarms{broker: o.Broker, node: o.Node},
 	}

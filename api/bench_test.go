@@ -206,7 +206,7 @@ func newBenchWith(t *testing.T, configure func(*config.Config), change ...func(*
 		Settings: &fewSettings{values: map[string]string{}},
 	}
 	cfg := config.Default()
-	cfg.Durability = config.DurabilityMemory
+	cfg.Durability, cfg.DataDir = config.DurabilityMemory, t.TempDir()
 	cfg.Listeners = map[string]config.Listener{"tcp": {Type: config.TCP, Bind: "127.0.0.1:0"}}
 	configure(cfg)
 	running, err := broker.New(cfg, o.Log)

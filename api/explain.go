@@ -11,6 +11,7 @@ import (
 // Explainer says why messages reach clients, or do not.
 type Explainer interface {
 	Explain(q broker.ExplainQuery) broker.Explanation
+	Tracer
 }
 
 // explaining is /explain.
@@ -21,7 +22,13 @@ type explaining struct {
 
 // Routes implements Resource.
 func (x *explaining) Routes() []Route {
-	return []Route{{Method: "GET", Path: Base + "/explain", Access: Look, Handler: x.explain}}
+	const path = Base + "/explain"
+	return []Route{
+		{Method: "GET", Path: path, Access: Look, Handler: x.explain},
+		{Method: "GET", Path: path + "/messages", Access: Look, Handler: x.messages},
+		{Method: "GET", Path: path + "/messages/{id}", Access: Look, Handler: x.message},
+		{Method: "GET", Path: path + "/events", Access: Look, Handler: x.events},
+	}
 }
 
 type explanationView struct {
@@ -32,6 +39,7 @@ type explanationView struct {
 	Verdict       string               `json:"verdict"`
 	Steps         []explainStepView    `json:"steps"`
 	Subscriptions []explainedMatchView `json:"subscriptions"`
+	Recent        []tallyView          `json:"recent"`
 }
 
 type explainStepView struct {
@@ -98,7 +106,9 @@ func (x *explaining) explain(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Done(); err != nil {
 		return err
 	}
-	WriteJSON(w, http.StatusOK, x.view(&e, x.broker.Explain(e)))
+	v := x.view(&e, x.broker.Explain(e))
+	x.recently(&v)
+	WriteJSON(w, http.StatusOK, v)
 	return nil
 }
 

@@ -51,14 +51,14 @@ func (g *group) feedOne(now time.Time) bool {
 		g.broker.router.CatchUp(g)
 		return false
 	case g.broker.expired(head.message, now):
-		g.broker.metrics.Drop(message.DropExpired, 1)
+		g.broker.drop(message.DropExpired, g.Name(), head.message, now)
 		g.pop()
 		return true
 	}
 	key := share.Key{ClientID: head.message.ClientID, Topic: head.message.Topic}
 	m, ok := g.members.Pick(key, g.usable())
 	if !ok && len(g.denied) > 0 && len(g.denied) == g.members.Len() { // or nothing after it would reach anyone
-		g.broker.metrics.Drop(message.DropNotAuthorized, 1)
+		g.broker.drop(message.DropNotAuthorized, g.Name(), head.message, now)
 		g.pop()
 		return true
 	}
@@ -173,7 +173,7 @@ func (c *client) sendKept(b *conn.Batch, sends []send) {
 		s := &sends[i]
 		switch {
 		case s.link != c.link && s.id == 0:
-			c.broker.metrics.Drop(message.DropOffline, 1)
+			c.drop(message.DropOffline, s.delivery.Message, b.Now)
 		case s.link != c.link: // it went back to the group, or is sent again
 		case s.pubrel:
 			c.link.conn.PubrelSoon(s.id)
@@ -230,7 +230,7 @@ func (g *group) fetched(found map[message.Position]*message.Message) {
 		if m, ok := found[q.position]; ok && q.message == nil {
 			if m == nil {
 				g.back--
-				g.broker.metrics.Drop(g.trimmed(), 1)
+				g.broker.drop(g.trimmed(), g.Name(), nil, time.Now())
 				g.changed()
 				continue
 			}

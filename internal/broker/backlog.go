@@ -51,6 +51,9 @@ func (c *client) waiting() backlog {
 // lags counts a message that the log holds for the session and that the tail does not give it. The caller holds c.mu.
 func (c *client) lags(m *message.Message) {
 	c.lag.put(messageBytes(m))
+	if w := c.broker.trace.Watch(); w != nil {
+		c.tellQueued(m, m.QoS, time.Now(), "in the log, until the client can take it")
+	}
 	if over := c.broker.queueLimit().excess(c.waiting()); !over.isZero() {
 		c.broker.overLimit(c)
 	}

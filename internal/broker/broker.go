@@ -28,6 +28,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/internal/sys"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/internal/tracing"
 )
 
@@ -44,6 +45,7 @@ type Broker struct {
 	log           *slog.Logger   // of what has no component of its own
 	logs          componentLogs
 	metrics       *metrics.Metrics
+	trace         *trace.Spine
 	engine        storage.Engine
 	retained      *retain.Store
 	router        *router.Router
@@ -164,6 +166,9 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.alarms = alarm.New(b.observe)
 	b.watch = newWatch(b.started)
+	if b.trace, err = trace.Open(b.traceOptions()); err != nil {
+		return nil, err
+	}
 	b.groups = &groups{broker: b, byKey: make(map[groupKey]*group)}
 	b.consumers = newConsumers(b)
 	if b.engine == nil {
@@ -178,7 +183,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		return nil, errors.Join(err, b.engine.Close())
 	}
 	b.retained = retain.New(retain.Options{MaxMessages: cfg.Limits.MaxRetainedMessages, MaxBytes: cfg.Limits.MaxRetainedBytes})
-	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Workers: catchUpWorkers, RejectFull: cfg.Session.OnFull == config.Reject, KeepsQoS0: cfg.Session.QueueQoS0})
+	b.router = router.New(router.Options{Engine: b.engine, Retained: b.retained, Metrics: m, Trace: b.trace, Workers: catchUpWorkers, RejectFull: cfg.Session.OnFull == config.Reject, KeepsQoS0: cfg.Session.QueueQoS0})
 	b.flusher = conn.NewFlusher(runtime.GOMAXPROCS(0), m)
 	b.keepAlive = conn.NewKeepAlive()
 	b.rates.init(&cfg.Limits)
@@ -223,6 +228,7 @@ func (b *Broker) beside(fn func()) { b.tasks.Go(fn) }
 // everySecond is what has to be done from time to time.
 func (b *Broker) everySecond(now time.Time) {
 	b.watchClock(now)
+	b.trace.Tick(now)
 	b.watchStorage()
 	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)

@@ -64,6 +64,7 @@ func (k *connecting) nameByCertificate(p *mqtt.Connect) error {
 		return err
 	}
 	p.ClientID = name
+	k.conn.SetClientID(name)
 	return nil
 }
 

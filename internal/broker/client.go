@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
@@ -221,7 +222,7 @@ func (c *client) detach(l *link) {
 		case c.durable.Load() && d.QoS > 0:
 			c.kept = append(c.kept, d)
 		default:
-			c.broker.metrics.Drop(message.DropOffline, 1)
+			c.drop(message.DropOffline, d.Message, time.Now())
 		}
 	}
 	c.load.Store(int32(c.session.InFlight()))
@@ -332,7 +333,7 @@ func (c *client) send(w conn.Writer, s *session.Send) {
 	case session.SendPubrel:
 		w.Pubrel(s.PacketID, mqtt.Success)
 	case session.Dropped:
-		c.broker.metrics.Drop(s.Reason, 1)
+		c.drop(s.Reason, s.Delivery.Message, time.Now())
 		s.Delivery.Message.Release()
 	case session.SendPublish:
 		if !c.mayReceive(s.Delivery.Message.Topic) {
@@ -373,7 +374,7 @@ func (c *client) discard(id uint16, d *session.Delivery, why message.DropReason)
 	if id != 0 {
 		c.dirtied()
 	}
-	c.broker.metrics.Drop(why, 1)
+	c.drop(why, d.Message, time.Now())
 	c.session.Discard(id)
 	if a := accountOf(d); a != nil && id != 0 {
 		a.completed(id)

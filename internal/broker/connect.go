@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -89,7 +90,7 @@ func (k *connecting) banned(username string) bool {
 	if ok {
 		k.broker.logs.auth.Debug("banned client refused", "client", k.packet.ClientID, "address", k.request.RemoteAddr, "as", ban.As, "who", ban.Who)
 		k.broker.metrics.Hit(metrics.LimitBan)
-		k.conn.Refuse(mqtt.Banned, "")
+		k.conn.RefuseFor(mqtt.Banned, "", fmt.Sprintf("%s %q is banned%s", ban.As, ban.Who, because(ban.Reason)))
 	}
 	return ok
 }
@@ -130,6 +131,7 @@ func (k *connecting) check(p *mqtt.Connect) mqtt.ReasonCode {
 	}
 	if p.ClientID == "" {
 		p.ClientID, k.assigned = newClientID(), true
+		k.conn.SetClientID(p.ClientID)
 	}
 	if p.Will == nil {
 		return mqtt.Success
@@ -169,7 +171,7 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 	if err != nil {
 		b.metrics.Hit(metrics.LimitAuthenticationFailure)
 		b.logs.auth.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
-		refuse := func() { k.conn.Refuse(codeOf(err), "") }
+		refuse := func() { k.conn.RefuseFor(codeOf(err), "", err.Error()) }
 		if delay := b.failures.by.Note(k.request.RemoteAddr, time.Now()); delay > 0 {
 			time.AfterFunc(delay, refuse)
 		} else {
@@ -370,6 +372,7 @@ func (k *connecting) accept(c *client, present bool, expiry uint32) {
 	if _, banned := b.store.bans.Find(c.id, l.identity.Username, k.request.RemoteAddr); banned { // while it connected
 		k.conn.Close(mqtt.AdministrativeAction, "banned")
 	}
+	l.tellConnected(present)
 	b.logs.client.Debug("client connected", "client", c.id, "address", k.request.RemoteAddr, "version", l.version.String(), "session_present", present)
 	k.conn.ResumeWith(func(batch *conn.Batch) {
 		c.mu.Lock()

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/index"
@@ -31,7 +33,7 @@ func (c *client) Deliver(b *conn.Batch, m *message.Message, subs []*session.Subs
 	c.each(&b.Tally, m, subs, func(d session.Delivery) {
 		if c.link == nil {
 			if !c.keep(d) {
-				c.broker.metrics.Drop(message.DropOffline, 1)
+				c.drop(message.DropOffline, d.Message, b.Now)
 			}
 			return
 		}
@@ -76,7 +78,7 @@ func (c *client) each(t *metrics.Tally, m *message.Message, subs []*session.Subs
 // enqueue sends a delivery at once if nothing is before it, and queues it otherwise. The caller holds c.mu.
 func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 	if c.link != nil && !c.mayReceive(d.Message.Topic) {
-		c.broker.metrics.Drop(message.DropNotAuthorized, 1)
+		c.drop(message.DropNotAuthorized, d.Message, b.Now)
 		return
 	}
 	if c.replays.Len() == 0 && c.pass(b, &d) {
@@ -84,7 +86,7 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 	}
 	if d.QoS == mqtt.AtMostOnce && c.broker.memory.Tight() {
 		c.broker.metrics.Hit(metrics.LimitMemoryQoS0)
-		c.broker.metrics.Drop(message.DropMemory, 1)
+		c.drop(message.DropMemory, d.Message, b.Now)
 		return
 	}
 	logged := !d.Position.IsZero() // take has seen that there is room
@@ -93,9 +95,10 @@ func (c *client) enqueue(b *conn.Batch, d session.Delivery) {
 		if d.QoS == mqtt.AtMostOnce {
 			reason = message.DropSlowConsumer
 		}
-		c.broker.metrics.Drop(reason, 1)
+		c.drop(reason, d.Message, b.Now)
 		return
 	}
+	c.tellQueued(d.Message, d.QoS, b.Now, "in memory, for the client's connection")
 	c.pump(b)
 }
 
@@ -161,7 +164,7 @@ func (c *client) take(b *conn.Batch, r router.Record, subs []*session.Subscripti
 			return // it went, or was dropped, when it was published
 		}
 		if old {
-			c.broker.metrics.Drop(message.DropQueueAge, 1)
+			c.drop(message.DropQueueAge, r.Message, b.Now)
 			return
 		}
 		d.Position = r.Position
@@ -294,6 +297,6 @@ func (c *client) Lost(first message.Position) {
 	defer c.mu.Unlock()
 	if !c.cursor.live && c.cursor.next.Less(first) {
 		c.cursor.next = first
-		c.broker.metrics.Drop(message.DropLogTrimmed, 1)
+		c.drop(message.DropLogTrimmed, nil, time.Now())
 	}
 }

@@ -243,7 +243,7 @@ func (x *explainer) behind(qos mqtt.QoS) {
 	if s.parked {
 		why += "; some of them were moved out of the log to its own backlog (parked)"
 	}
-	if l := x.b.queueLimit(); x.b.cfg.Session.OnFull == config.DropOldest && (l.messages > 0 || l.bytes > 0) {
+	if l := x.b.queueLimit(); x.b.conf().Session.OnFull == config.DropOldest && (l.messages > 0 || l.bytes > 0) {
 		why += fmt.Sprintf("; past %d messages or %d bytes (0: no limit) the oldest are dropped (queue_full)", l.messages, l.bytes)
 	}
 	effect := EffectDelays

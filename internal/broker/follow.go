@@ -298,7 +298,7 @@ func (f *follower) Lost(first message.Position) {
 	defer f.client.mu.Unlock()
 	if !f.cursor.live && f.cursor.next.Less(first) && end.Less(first) {
 		f.cursor.next = first
-		f.client.broker.metrics.Drop(message.DropLogTrimmed, 1)
+		f.client.drop(message.DropLogTrimmed, nil, time.Now())
 	}
 }
 

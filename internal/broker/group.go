@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
@@ -105,12 +106,12 @@ func (g *group) refresh() {
 	case !durable && g.durable.Load():
 		g.durable.Store(false)
 		if !g.cursor.live && len(g.queue) == 0 {
-			g.broker.metrics.Drop(message.DropGroupEnded, 1) // what it had not read yet
+			g.broker.drop(message.DropGroupEnded, g.Name(), nil, time.Now()) // what it had not read yet
 		}
 		g.changed()
 	}
 	if g.over() {
-		g.broker.metrics.Drop(message.DropGroupEnded, int64(len(g.queue)))
+		g.broker.dropMany(message.DropGroupEnded, g.Name(), nil, time.Now(), int64(len(g.queue)))
 		g.queue, g.back, g.bytes = nil, 0, 0
 	}
 }
@@ -163,7 +164,7 @@ func (g *group) Deliver(b *conn.Batch, m *message.Message, _ []*session.Subscrip
 			tries++
 		}
 	}
-	g.broker.metrics.Drop(reason, 1)
+	g.broker.drop(reason, g.Name(), m, b.Now)
 }
 
 // isOnline reports whether a member has a connection.
@@ -319,7 +320,7 @@ func (g *group) Lost(first message.Position) {
 	}
 	if !g.cursor.live && g.cursor.next.Less(first) {
 		g.cursor.next = first
-		g.broker.metrics.Drop(message.DropLogTrimmed, 1)
+		g.broker.drop(message.DropLogTrimmed, g.Name(), nil, time.Now())
 	}
 }
 
@@ -351,7 +352,7 @@ func (g *group) comeBack(qs []queued) {
 		return
 	}
 	if g.over() {
-		g.broker.metrics.Drop(message.DropGroupEnded, int64(len(qs)))
+		g.broker.dropMany(message.DropGroupEnded, g.Name(), qs[0].message, time.Now(), int64(len(qs)))
 		return
 	}
 	back := append(slices.Clone(g.queue[:g.back]), qs...)

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
@@ -194,7 +195,7 @@ func (p *pass) finishGroup(e *errand) error {
 			if r.reason == message.NotDropped {
 				g.shelf.put(r.bytes)
 			} else {
-				p.b.metrics.Drop(r.reason, 1)
+				p.b.drop(r.reason, g.Name(), r.message, p.now)
 			}
 		}
 		if !e.park && next.Less(to) {
@@ -295,7 +296,7 @@ func (b *Broker) capParkedGroup(g *group, over backlog) (backlog, error) {
 	g.rewound = !g.cursor.live
 	g.mu.Unlock()
 	b.router.CatchUp(g)
-	b.metrics.Drop(message.DropQueueFull, gone.messages)
+	b.dropMany(message.DropQueueFull, g.Name(), nil, time.Now(), gone.messages)
 	return over, nil
 }
 
@@ -352,7 +353,7 @@ func (g *group) takeParked(pos message.Position, bytes int64, body *message.Mess
 		return true
 	}
 	if body == nil {
-		g.broker.metrics.Drop(message.DropLogTrimmed, 1)
+		g.broker.drop(message.DropLogTrimmed, g.Name(), nil, time.Now())
 	}
 	if body == nil || g.tooOld(body) {
 		g.cursor.next = pos.Next()

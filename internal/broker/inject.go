@@ -2,8 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
@@ -68,12 +66,18 @@ func (b *Broker) InjectAll(ctx context.Context, all []Outgoing) []Injected {
 		return results
 	}
 	under := make([]*injection, len(all))
+	var last time.Time
 	for i := range all {
 		o, now := &all[i], time.Now()
+		if !now.After(last) { // so that each has an ID of its own
+			now = last.Add(time.Nanosecond)
+		}
+		last = now
 		m := &message.Message{Topic: o.Topic, QoS: o.QoS, Retain: o.Retain, PublishedAt: now, ClientID: o.ClientID, Username: o.Username}
 		fill(m, nil, o.Payload, &o.Properties, b.clock.At(now))
 		r := &results[i]
-		r.ID = messageID(now)
+		r.ID = m.ID()
+		b.trace.Injected(m)
 		under[i], r.Code, r.Err = b.handOver(ctx, m)
 	}
 	for i, u := range under {
@@ -82,13 +86,6 @@ func (b *Broker) InjectAll(ctx context.Context, all []Outgoing) []Injected {
 		}
 	}
 	return results
-}
-
-var messageNumber atomic.Uint64
-
-// messageID names a message that came over HTTP, in logs and answers: it sorts by time.
-func messageID(now time.Time) string {
-	return fmt.Sprintf("%016X%08X", now.UnixMicro(), uint32(messageNumber.Add(1)))
 }
 
 // handOver publishes a message, later if the engine is busy. Where it returns an injection, that hears the code.

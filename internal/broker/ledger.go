@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
@@ -251,7 +252,7 @@ func (g *group) orphaned(key []byte, s *state.Given) {
 		if f.QoS == mqtt.AtLeastOnce {
 			back = append(back, queued{f.Position, f.Body})
 		} else {
-			g.broker.metrics.Drop(message.DropSessionEnded, 1)
+			g.broker.drop(message.DropSessionEnded, g.Name(), f.Body, time.Now())
 		}
 	}
 	g.ledger.keys = append(g.ledger.keys, key)
@@ -282,7 +283,7 @@ func (b *Broker) wakeAccounts(c *client) (flights []session.InFlight, err error)
 		a.woken(f)
 		c.mu.Unlock()
 		if f.Delivery.Message == nil {
-			b.metrics.Drop(a.group.trimmed(), 1)
+			b.drop(a.group.trimmed(), c.id, nil, time.Now())
 			continue
 		}
 		found = append(found, f)

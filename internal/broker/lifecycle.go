@@ -43,6 +43,7 @@ func (b *Broker) disconnected(l *link) {
 	b.metrics.Disconnects.Inc()
 	b.leave(c, l.will)
 	b.settle(c)
+	l.tellEnd()
 	b.logs.client.Debug("client disconnected", "client", c.id, "address", l.conn.Info().RemoteAddr, "reason", l.conn.Reason())
 	c.mu.Lock()
 	l.expiry.cancel()
@@ -167,7 +168,7 @@ func (b *Broker) end(c *client, why cause) {
 	lost += c.closeAccounts()
 	c.mu.Unlock()
 	if c.durable.Load() || lost > 0 {
-		b.metrics.Drop(message.DropSessionEnded, int64(lost))
+		b.dropMany(message.DropSessionEnded, c.id, nil, time.Now(), int64(lost))
 	}
 	b.registry.remove(c)
 	b.metrics.SessionsEnded.Inc()

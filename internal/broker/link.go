@@ -89,13 +89,16 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 		}
 	}
 	if code.Failed() {
-		return conn.Done, l.refuse(b, p, code)
+		return conn.Done, l.refuse(b, topic, p, code)
 	}
 	l.packetID, l.packetQoS, l.read = p.PacketID, p.QoS, b.Now.Sub(c.broker.started)
 	m := l.message(b.Now, topic, p)
 	defer m.Release()
 	if c.broker.tracer != nil {
 		l.follow(m, p, b.Now)
+	}
+	if w := c.broker.trace.Watch(); w != nil {
+		l.tellReceived(w, m, p.PacketID, b.Now)
 	}
 	code, waits, err := c.broker.publish(b, m, publisher{
 		packetID: p.PacketID, keepID: p.QoS == mqtt.ExactlyOnce && c.durable.Load(), waiter: l,
@@ -226,10 +229,11 @@ func (l *link) forget(p *mqtt.Publish) {
 }
 
 // refuse answers a PUBLISH that is not allowed: version 5 by its code, older ones as configured.
-func (l *link) refuse(b *conn.Batch, p *mqtt.Publish, code mqtt.ReasonCode) error {
+func (l *link) refuse(b *conn.Batch, topic string, p *mqtt.Publish, code mqtt.ReasonCode) error {
 	c := l.client
 	c.broker.metrics.PublishesRefused.Inc()
 	c.broker.metrics.Drop(message.DropNotAuthorized, 1)
+	l.tellRefused(topic, p, code, message.DropNotAuthorized, b.Now)
 	if l.version < mqtt.V5 && c.broker.conf().Auth.DenyAction == "disconnect" {
 		return code
 	}
@@ -343,8 +347,11 @@ func (c *client) completed(id uint16, d *session.Delivery, code mqtt.ReasonCode)
 	} else {
 		c.dirtied()
 	}
+	if w := c.broker.trace.Watch(); w != nil {
+		c.tellAcknowledged(w, id, d, code)
+	}
 	if code.Failed() {
-		c.broker.metrics.Drop(message.DropRefused, 1)
+		c.drop(message.DropRefused, d.Message, time.Now())
 	} else {
 		c.broker.metrics.Acknowledged.Inc()
 	}

@@ -57,7 +57,7 @@ func (s *listenerState) configure(b *Broker, cfg *config.Config, ln config.Liste
 		TopicAliasOutMaximum: uint16(cfg.MQTT.TopicAliasOutboundMaximum),
 		OutMaxBytes:          int(cfg.MQTT.OutBufferMaxBytes),
 		ConnectTimeout:       time.Duration(cfg.MQTT.ConnectTimeoutSeconds) * time.Second,
-		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher, Memory: b.memory,
+		Clock:                b.clock.At, Metrics: b.metrics, KeepAlive: b.keepAlive, Flusher: b.flusher, Memory: b.memory, Trace: b.trace,
 	})
 	if cfg.Limits.Listener != s.limit {
 		s.limit = cfg.Limits.Listener

@@ -244,7 +244,7 @@ func (b *Broker) capParked(c *client, over backlog) (backlog, error) {
 	c.recall()
 	c.shelf = backlog{max(0, c.shelf.messages-gone.messages), max(0, c.shelf.bytes-gone.bytes)}
 	c.mu.Unlock()
-	b.metrics.Drop(message.DropQueueFull, gone.messages)
+	b.dropMany(message.DropQueueFull, c.id, nil, time.Now(), gone.messages)
 	return over, nil
 }
 

@@ -97,11 +97,11 @@ func (c *client) takeParked(b *conn.Batch, epoch uint64, m *state.ParkedMessage,
 	c.shelf.take(m.Bytes)
 	c.dirtied()
 	if body == nil {
-		c.broker.metrics.Drop(message.DropLogTrimmed, 1)
+		c.drop(message.DropLogTrimmed, nil, b.Now)
 		return true
 	}
 	if c.broker.tooOld(body, b.Now) {
-		c.broker.metrics.Drop(message.DropQueueAge, 1)
+		c.drop(message.DropQueueAge, body, b.Now)
 		return true
 	}
 	d := &m.Delivery

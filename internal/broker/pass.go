@@ -27,6 +27,8 @@ const (
 	passRecords = 200_000
 	// maxCopies is how many copies of a message for one session can be told apart.
 	maxCopies = 256
+	// shownRecords is how many dropped messages of a session are held, so that it can be said which they were.
+	shownRecords = 8
 )
 
 // pass is one pass over the log.
@@ -55,6 +57,7 @@ type errand struct {
 	park   bool             // the rest is parked
 	stop   message.Position // if not: the first that stays; zero: none has been found
 	passed []passedRecord
+	shown  int // of those that are dropped, how many say which message they were
 }
 
 // passedRecord is a message of the log that an errand parked or dropped.
@@ -63,6 +66,7 @@ type passedRecord struct {
 	ordinal uint8
 	reason  message.DropReason // NotDropped: parked
 	bytes   int64
+	message *message.Message // of the first few that are dropped; nil: not at hand any more
 }
 
 func (b *Broker) newPass(now time.Time) *pass {
@@ -242,6 +246,9 @@ func (p *pass) copyRecord(pos message.Position, m *message.Message) {
 			e.passed = append(e.passed, r)
 			p.passed++
 			if reason != message.NotDropped {
+				if e.shown++; e.shown <= shownRecords {
+					e.passed[len(e.passed)-1].message = m
+				}
 				e.over.messages, e.over.bytes = e.over.messages-1, e.over.bytes-r.bytes
 				continue
 			}
@@ -348,7 +355,7 @@ func (p *pass) finish(e *errand) {
 			c.parked = true
 		default:
 			c.lag.take(r.bytes)
-			p.b.metrics.Drop(r.reason, 1)
+			p.b.drop(r.reason, c.id, r.message, p.now)
 		}
 	}
 	c.cursor.next, c.cursor.moved = to, true // what is being read for it from before comes too late

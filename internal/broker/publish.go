@@ -89,11 +89,11 @@ func (d *delayed) add(n int, bytes int64) bool {
 func (b *Broker) delay(m *message.Message, from publisher) (code mqtt.ReasonCode, waits bool, err error) {
 	seconds, topic, ok := b.parseDelayed(m.Topic)
 	if !ok {
-		b.metrics.Drop(message.DropLimit, 1)
+		b.drop(message.DropLimit, "", m, time.Now())
 		return mqtt.TopicNameInvalid, false, nil
 	}
 	if !b.delayed.add(1, messageBytes(m)) {
-		b.metrics.Drop(message.DropLimit, 1)
+		b.drop(message.DropLimit, "", m, time.Now())
 		return mqtt.QuotaExceeded, false, nil
 	}
 	wait := time.Duration(seconds) * time.Second

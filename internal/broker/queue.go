@@ -94,14 +94,14 @@ func (g *group) tooOld(m *message.Message) bool {
 	if g.stream == nil {
 		old := g.broker.tooOld(m, time.Now())
 		if old {
-			g.broker.metrics.Drop(message.DropQueueAge, 1)
+			g.broker.drop(message.DropQueueAge, g.Name(), m, time.Now())
 		}
 		return old
 	}
 	if !g.stream.TooOld(m, time.Now()) {
 		return false
 	}
-	g.broker.metrics.Drop(message.DropStreamTrimmed, 1)
+	g.broker.drop(message.DropStreamTrimmed, g.Name(), m, time.Now())
 	return true
 }
 
@@ -157,7 +157,7 @@ func (g *group) skip(first message.Position) message.Position {
 	defer g.mu.Unlock()
 	if g.reads() && g.cursor.next.Less(first) {
 		if !g.cursor.next.IsZero() { // or it never began
-			g.broker.metrics.Drop(message.DropStreamTrimmed, 1)
+			g.broker.drop(message.DropStreamTrimmed, g.Name(), nil, time.Now())
 		}
 		g.cursor.next = first
 		g.changed()
@@ -183,7 +183,7 @@ func (g *group) retired(first, end message.Position, n uint64) {
 	if first.Less(g.cursor.next) || g.key.filter != "" {
 		n = 1 // at least: how many of them the group had still to give is not known
 	}
-	g.broker.metrics.Drop(message.DropStreamTrimmed, int64(n))
+	g.broker.dropMany(message.DropStreamTrimmed, g.Name(), nil, time.Now(), int64(n))
 	g.cursor.next = end
 	g.changed()
 }

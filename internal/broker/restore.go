@@ -431,7 +431,7 @@ func (b *Broker) wake(c *client) error {
 			return err
 		}
 		if f.Delivery.Message == nil {
-			b.metrics.Drop(message.DropLogTrimmed, 1)
+			b.drop(message.DropLogTrimmed, c.id, nil, time.Now())
 			continue
 		}
 		flights = append(flights, f)

@@ -59,6 +59,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		b.loops.Stop()
 	}
 	b.flusher.Stop()
+	b.trace.Close() // nobody is left who has something to tell
 	b.tracer.Close(ctx)
 	return err
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Streams    map[string]Stream   `yaml:"streams"`
 	Consumers  Consumers           `yaml:"consumers"`
 	Logging    Logging             `yaml:"logging"`
+	Trace      Trace               `yaml:"trace"`
 	Metrics    Metrics             `yaml:"metrics"`
 	Tracing    Tracing             `yaml:"tracing"`
 	Auth       Auth                `yaml:"auth"`
@@ -242,6 +243,14 @@ type LogLevels struct {
 	Client   string `yaml:"client" live:"true" enum:"default,debug,info,warn,error" doc:"clients that connect and disconnect"`
 	Listener string `yaml:"listener" live:"true" enum:"default,debug,info,warn,error" doc:"listeners and connections that are not accepted"`
 	Storage  string `yaml:"storage" live:"true" enum:"default,debug,info,warn,error" doc:"the storage"`
+}
+
+// Trace is what traces to files and the memory of recent decisions may take.
+type Trace struct {
+	MaxTraces       int   `yaml:"max_traces" min:"0" max:"1000" doc:"traces, stopped ones included; 0: none can be started"`
+	MaxBytes        int64 `yaml:"max_bytes" min:"1024" doc:"bytes of one trace's log, past which it takes no more"`
+	PayloadMaxBytes int64 `yaml:"payload_max_bytes" min:"0" max:"1048576" doc:"bytes of a payload in a trace that wants payloads"`
+	RecentMaxBytes  int64 `yaml:"recent_max_bytes" min:"1048576" doc:"bytes of memory for recent drops, refusals and ends of connections, and for messages that are traced"`
 }
 
 // Metrics is the endpoint for Prometheus.

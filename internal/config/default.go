@@ -21,6 +21,7 @@ func Default() *Config {
 		Limits:    Limits{MaxStreams: 1000},
 		Logging: Logging{Level: "info", Format: "text", Repeats: 20, Levels: LogLevels{
 			API: levelDefault, Auth: levelDefault, Broker: levelDefault, Client: levelDefault, Listener: levelDefault, Storage: levelDefault}},
+		Trace: Trace{MaxTraces: 30, MaxBytes: 50 << 20, PayloadMaxBytes: 1024, RecentMaxBytes: 8 << 20},
 		Auth: Auth{
 			JWT: defaultJWT(), HTTP: defaultHTTP(), HTTPACL: defaultHTTP(), HTTPACLCache: 60, HTTPACLEntries: 10_000,
 			Order: []string{}, Flapping: Flapping{WindowSeconds: 60, BanSeconds: 300}, NoMatch: NoMatchDeny, DenyAction: DenyAckAndDrop},

@@ -109,4 +109,7 @@ func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 			m.PublishUnauthorized.Inc()
 		}
 	}
+	if w := c.opts.Trace.Watch(); w != nil {
+		c.traceOut(w, t, id, code, len(c.buf)-start)
+	}
 }

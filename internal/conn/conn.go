@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -31,6 +32,7 @@ type Options struct {
 	KeepAlive *KeepAlive
 	Flusher   *Flusher
 	Memory    *Memory // nil: no limit
+	Trace     *trace.Spine
 }
 
 // Info is what is known of a connection from outside the protocol.
@@ -107,6 +109,8 @@ type Conn struct {
 	handler    Handler      // nil: the connection was accepted; written under mu as well
 	port       Port         // written under mu as well
 	event      func(*Batch) // to run before the next packet; nil: none
+	clientID   string       // for traces; written under mu as well
+	repeated   bool         // the PUBLISH that comes next has been traced
 	keepAlive  slot
 	inNoted    int64        // bytes of carry and aliases that Memory knows of
 	inHeld     atomic.Int64 // the same, for everybody

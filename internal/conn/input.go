@@ -2,8 +2,10 @@ package conn
 
 import (
 	"errors"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -158,6 +160,10 @@ func (c *Conn) connect(h mqtt.Header, body []byte) error {
 	if p.Will != nil {
 		cloneWill(p.Will)
 	}
+	c.SetClientID(p.ClientID)
+	if w := c.opts.Trace.Watch(); w != nil {
+		c.tracePacket(w, trace.PacketIn, time.Now(), p, packetBytes(h))
+	}
 	c.authMethod = p.AuthMethod
 	c.state = connecting
 	c.Suspend()
@@ -226,7 +232,14 @@ func (c *Conn) receivePublish(b *Batch, h mqtt.Header, body []byte) (Verdict, er
 			return Done, err
 		}
 	}
+	w := c.opts.Trace.Watch()
+	if w != nil && !c.repeated {
+		c.tracePublish(w, b, h, p)
+	}
 	verdict, err := c.port.Publish(b, p)
+	if w != nil || c.repeated {
+		c.repeated = w != nil && verdict == Retry
+	}
 	if verdict == Done && err == nil {
 		b.Tally.Publish(p.QoS, len(p.Payload))
 	}
@@ -248,6 +261,9 @@ func (c *Conn) control(b *Batch, h mqtt.Header, body []byte) error {
 	p, err := mqtt.Decode(h, body, c.version)
 	if err != nil {
 		return err
+	}
+	if w := c.opts.Trace.Watch(); w != nil {
+		c.tracePacket(w, trace.PacketIn, b.Now, p, packetBytes(h))
 	}
 	switch p := p.(type) {
 	case *mqtt.Subscribe:
@@ -274,6 +290,9 @@ func (c *Conn) receiveAck(b *Batch, h mqtt.Header, body []byte, p decoder, ack *
 	if err := p.Decode(h, body, c.version); err != nil {
 		return err
 	}
+	if w := c.opts.Trace.Watch(); w != nil {
+		c.traceAck(w, b, h, ack)
+	}
 	return c.port.Ack(b, h.Type, ack)
 }
 
@@ -284,6 +303,9 @@ func (c *Conn) receiveDisconnect(p *mqtt.Disconnect) error {
 	if err := c.port.Disconnect(p); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.endCode, c.endReason = p.Code, p.ReasonString
+	c.mu.Unlock()
 	c.left.Store(true)
 	c.Close(mqtt.Success, "")
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/session"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -16,12 +17,14 @@ type out struct {
 	omitProblem  bool
 	accepted     bool // a CONNACK with success is out
 
-	buf      []byte // encoded, and not yet taken to be written
-	writing  int    // bytes that were taken and are not written yet
-	dirty    bool   // listed in a batch, which will flush it
-	closed   bool   // nothing more is appended
-	starved  bool   // the port found no room and wants to hear of it
-	heldBack bool   // suspended until less is owed
+	buf       []byte          // encoded, and not yet taken to be written
+	writing   int             // bytes that were taken and are not written yet
+	dirty     bool            // listed in a batch, which will flush it
+	closed    bool            // nothing more is appended
+	endCode   mqtt.ReasonCode // that the connection was closed with, or that the client's DISCONNECT had
+	endReason string
+	starved   bool // the port found no room and wants to hear of it
+	heldBack  bool // suspended until less is owed
 
 	outNoted              int64         // bytes of buf and writing that Memory knows of
 	answers, answersTaken int           // bytes of buf, and of what is being written, that answer the client
@@ -78,6 +81,9 @@ func (c *Conn) append(p mqtt.Packet) bool {
 	c.answers += len(buf) - start
 	c.noteOwed()
 	c.opts.Metrics.PacketsSent[buf[start]>>4].Inc()
+	if w := c.opts.Trace.Watch(); w != nil {
+		c.tracePacket(w, trace.PacketOut, time.Now(), p, len(buf)-start)
+	}
 	return true
 }
 
@@ -115,7 +121,10 @@ func (c *Conn) appendConnack(ack *mqtt.Connack) bool {
 }
 
 // Refuse answers the CONNECT with an error and closes the connection.
-func (c *Conn) Refuse(code mqtt.ReasonCode, reason string) {
+func (c *Conn) Refuse(code mqtt.ReasonCode, reason string) { c.RefuseFor(code, reason, reason) }
+
+// RefuseFor is Refuse for a cause that the client is not told. It is in traces and in the memory of recent decisions.
+func (c *Conn) RefuseFor(code mqtt.ReasonCode, reason, why string) {
 	c.opts.Metrics.ConnectsRefused.Inc()
 	if code == mqtt.NotAuthorized || code == mqtt.BadUserNameOrPassword {
 		c.opts.Metrics.ConnacksUnauthorized.Inc()
@@ -124,7 +133,11 @@ func (c *Conn) Refuse(code mqtt.ReasonCode, reason string) {
 	if !c.accepted && !c.closed {
 		c.appendConnack(&mqtt.Connack{Code: code, ReasonString: reason})
 	}
+	id := c.clientID
 	c.mu.Unlock()
+	c.opts.Trace.Note(trace.ConnectRefused, 0, id, nil, time.Now(), 1, func(e *trace.Event) {
+		e.Remote, e.Code, e.HasCode, e.Text = c.info.RemoteAddr, code, true, why
+	})
 	c.Close(code, "")
 }
 
@@ -179,6 +192,9 @@ func (c *Conn) sayGoodbye(code mqtt.ReasonCode, reason string) {
 	defer c.mu.Unlock()
 	if c.closed {
 		return
+	}
+	if !c.left.Load() {
+		c.endCode, c.endReason = code, reason
 	}
 	if code != mqtt.Success && c.accepted && c.version == mqtt.V5 {
 		if !c.append(&mqtt.Disconnect{Code: code, ReasonString: reason}) {
@@ -246,6 +262,9 @@ func (w Writer) Publish(d *session.Delivery, topic string, id uint16, dup bool) 
 	buf, ok := c.appendPublish(d, topic, id, dup, w.b.Now)
 	if !ok {
 		return false
+	}
+	if watch := c.opts.Trace.Watch(); watch != nil {
+		w.traceSent(watch, d, id, dup, len(buf)-len(c.buf))
 	}
 	c.buf = buf
 	c.mark(w.b)

@@ -18,6 +18,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/retain"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -26,6 +27,7 @@ type Options struct {
 	Engine   storage.Engine
 	Retained *retain.Store
 	Metrics  *metrics.Metrics
+	Trace    *trace.Spine
 	Workers  int // that read the log for those who lag behind
 	// RejectFull refuses messages for the log while a subscriber that is Bounded is full.
 	RejectFull bool
@@ -149,20 +151,23 @@ func (r *Router) Publish(b *conn.Batch, p Publication) (code mqtt.ReasonCode, wa
 	m := p.Message
 	s := r.match(m.Topic)
 	defer s.release()
+	if w := r.opts.Trace.Watch(); w != nil {
+		r.tellRouted(w, b, m, s, s.anyLogged(m.QoS))
+	}
 	if len(s.targets)+s.absent == 0 {
 		code = mqtt.NoMatchingSubscribers
 		if !p.Own {
-			r.opts.Metrics.Drop(message.DropNoSubscriber, 1)
+			r.drop(message.DropNoSubscriber, m, b.Now)
 		}
 	}
 	log := s.anyLogged(m.QoS)
 	if s.absent > 0 && m.QoS == mqtt.AtMostOnce {
-		r.opts.Metrics.Drop(message.DropOffline, int64(s.absent))
+		r.dropAbsent(m, b.Now, int64(s.absent))
 	} else if s.absent > 0 && !log {
 		log = r.anyLogged(m.Topic, m.QoS)
 	}
 	if log && r.opts.RejectFull && r.anyFull(m.Topic, m.QoS) {
-		r.opts.Metrics.Drop(message.DropQueueFull, 1)
+		r.drop(message.DropQueueFull, m, b.Now)
 		if p.Waiter == nil && len(p.Ops) > 0 { // nobody sends it again: what it changes is changed without it
 			return mqtt.QuotaExceeded, false, r.submit(p, false, mqtt.QuotaExceeded)
 		}

@@ -90,9 +90,10 @@ func (s *submission) settle(pos message.Position, err error) {
 	}
 	if err != nil {
 		code = CodeOf(err)
-		r.opts.Metrics.Drop(message.DropLogFull, 1)
+		r.drop(message.DropLogFull, p.Message, time.Now())
 	} else if log {
 		r.opts.Metrics.Logged.Inc()
+		r.tellStored(p.Message)
 	}
 	if waits {
 		p.Waiter.Committed(pending, code)
