@@ -160,7 +160,7 @@ func (t *Tracer) Deliver(m *message.Message, clientID string, qos mqtt.QoS, agai
 	if t == nil {
 		return
 	}
-	ctx, begun := context.Background(), m.PublishedAt
+	var ctx context.Context
 	if p := Of(m.Trace); p != nil {
 		if p.deliveries.Add(1) > maxDeliveries {
 			return
@@ -169,7 +169,7 @@ func (t *Tracer) Deliver(m *message.Message, clientID string, qos mqtt.QoS, agai
 	} else if ctx = t.contextIn(m.Properties); !trace.SpanContextFromContext(ctx).IsSampled() {
 		return // without a trace of its own, nothing says where it belongs
 	}
-	_, span := t.tracer.Start(ctx, "deliver "+m.Topic, trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(begun),
+	_, span := t.tracer.Start(ctx, "deliver "+m.Topic, trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(m.PublishedAt),
 		trace.WithAttributes(about(m.Topic, clientID, qos)...), trace.WithAttributes(attribute.Bool("mqtt.dup", again)))
 	span.End()
 }
