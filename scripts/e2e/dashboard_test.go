@@ -71,6 +71,7 @@ func populate(t *testing.T, b *broker) {
 		"POST /api/v5/authorization/sources/built_in_database/rules/users":   `[{"username": "alice", "rules": [{"permission": "deny", "action": "all", "topics": ["` + long + `/#", "a"]}]}]`,
 		"POST /api/v5/authorization/sources/built_in_database/rules/all":     `{"rules": [{"permission": "allow", "action": "subscribe", "topic": "eq #"}]}`,
 		"POST /api/v5/api_key":         `{"name": "` + long + `", "role": "client", "topics": {"publish": ["a/%n/#"]}}`,
+		"POST /api/v5/trace":           `{"name": "watched", "type": "clientid", "clientid": "desk-1"}`,
 		"PUT /api/v5/consumers/reader": `{"filters": ["measured/#", "` + long + `/#"]}`,
 	} {
 		method, path, _ := strings.Cut(request, " ")

@@ -5,7 +5,8 @@ export const sections = [
   { name: 'Sessions', pages: ['clients', 'subscriptions', 'groups'] },
   { name: 'Messages', pages: ['live', 'retained', 'streams', 'consumers'] },
   { name: 'Access', pages: ['rules', 'bans', 'keys', 'people'] },
-  { name: 'Operation', pages: ['listeners', 'alarms', 'explain', 'config', 'audit'] },
+  { name: 'Find out', pages: ['explain', 'happened', 'traces'] },
+  { name: 'Operation', pages: ['listeners', 'alarms', 'config', 'audit'] },
 ];
 
 const page = (path, title, icon, keys, more) => ({ path, title, icon, keys, load: () => import(`./pages/${path}.js`), ...more });
@@ -32,6 +33,8 @@ export const pages = [
   page('listeners', 'Listeners', 'listeners', 'i'),
   page('alarms', 'Alarms', 'alarms', 'm'),
   page('explain', 'Explain', 'explain', 'e'),
+  page('happened', 'What happened', 'warn', 'w'),
+  page('traces', 'Traces', 'traces', 'x', { manage: true }),
   page('config', 'Configuration', 'config', 'f', { manage: true }),
   page('audit', 'Audit log', 'audit', 'a', { manage: true }),
 ];

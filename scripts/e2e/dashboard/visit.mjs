@@ -51,9 +51,15 @@ const api = (path, method = 'GET', body) =>
   );
 
 async function open(path) {
-  await page.evaluate((p) => {
-    location.hash = `#/${p}`;
-  }, path);
+  await page.evaluate(
+    (p) =>
+      new Promise((resolve) => {
+        if (location.hash === `#/${p}`) return resolve();
+        addEventListener('hashchange', () => resolve(), { once: true });
+        location.hash = `#/${p}`;
+      }),
+    path,
+  );
   await settled();
 }
 
@@ -217,11 +223,11 @@ await rule('everything is reached by keyboard', async () => {
   await page.until('the palette', () => document.activeElement?.getAttribute('role') === 'combobox');
   await page.send('Input.insertText', { text: 'audit' });
   await page.press('Enter');
-  await page.until('the audit log', () => location.hash === '#/audit');
+  await page.until('the audit log', () => document.querySelector('#main h1')?.innerText === 'Audit log');
   await settled();
   await page.press('g');
   await page.press('r');
-  await page.until('the retained messages', () => location.hash === '#/retained');
+  await page.until('the retained messages', () => document.querySelector('#main h1')?.innerText === 'Retained messages');
   await settled();
   await page.press('/');
   must(await page.evaluate(() => document.activeElement.type === 'search'), '/ does not go to the search');
@@ -274,6 +280,14 @@ await rule('a setting is changed live, and taken back', async () => {
   await page.click('#main button', 'Change logging.level');
   await page.click('dialog button', 'Take it back');
   await page.see('as it was before');
+});
+
+await rule('a trace shows what happens', async () => {
+  await open('traces');
+  await page.click('#main tbody button', 'watched');
+  await page.until('its log', () => document.querySelector('.trace-log'));
+  await accessible('the log of a trace');
+  await page.press('Escape');
 });
 
 await rule('an API key is made, shown once and deleted', async () => {

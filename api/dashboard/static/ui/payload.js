@@ -71,7 +71,7 @@ function parsed(t) {
 export function payload(bytes) {
   const t = text(bytes);
   const value = parsed(t);
-  const pre = h('pre.payload', { tabIndex: 0, 'aria-label': 'Payload' });
+  const pre = h('pre.payload', { tabIndex: 0, role: 'group', 'aria-label': 'Payload' });
   const ways = [value !== undefined && ['json', 'JSON'], t !== null && ['text', 'Text'], ['hex', 'Bytes']].filter(Boolean);
   const show = (way) => {
     if (!bytes.length) replace(pre, '(empty)');
