@@ -306,7 +306,7 @@ func (cs *consumers) remove(c *consumer) {
 	defer gs.mu.Unlock()
 	g.mu.Lock()
 	c.ended, g.declared = true, false
-	cs.broker.metrics.Drop(message.DropGroupEnded, int64(c.account.n))
+	cs.broker.dropMany(message.DropGroupEnded, g.Name(), nil, time.Now(), int64(c.account.n))
 	for _, f := range c.account.flights() {
 		c.account.remove(f.PacketID)
 	}

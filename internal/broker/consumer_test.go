@@ -15,6 +15,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -282,6 +283,9 @@ func TestPastMaxDeliverAMessageGoesToItsTopic(t *testing.T) {
 		pause(31 * time.Second)
 		if batch := w.poll(t, "d", 10, 0); len(batch) > 0 || w.b.metrics.Dropped(message.DropMaxDeliver) != 1 {
 			t.Errorf("without a topic: %+v, dropped %d", batch, w.b.metrics.Dropped(message.DropMaxDeliver))
+		}
+		if told := w.b.Trace().Events(trace.Query{ClientID: "consumer d", Reason: message.DropMaxDeliver.String()}); len(told) != 1 || told[0].Message.Topic == "" {
+			t.Errorf("the drop is remembered as %+v", told)
 		}
 		for _, name := range []string{"c", "d"} {
 			if i := w.info(t, name); i.InFlight != 0 {

@@ -197,7 +197,7 @@ func (c *consumer) take(n, room int) (batch []Leased) {
 		case len(g.queue) == 0:
 			return batch
 		case c.broker.expired(g.queue[0].message, time.Now()):
-			c.broker.metrics.Drop(message.DropExpired, 1)
+			c.broker.drop(message.DropExpired, g.Name(), g.queue[0].message, time.Now())
 			g.pop()
 		case c.account.n >= c.broker.cfg.Consumers.MaxInFlight:
 			c.broker.metrics.Hit(metrics.LimitConsumerInFlight)
@@ -393,7 +393,7 @@ func (c *consumer) skip(first message.Position, lost bool) {
 	defer g.mu.Unlock()
 	if g.reads() && g.cursor.next.Less(first) {
 		if lost {
-			c.broker.metrics.Drop(message.DropStreamTrimmed, 1)
+			c.broker.dropMany(message.DropStreamTrimmed, g.Name(), nil, time.Now(), 1)
 		}
 		g.cursor.next = first
 		g.changed()

@@ -226,7 +226,7 @@ func (c *consumer) gone(pos message.Position) message.DropReason {
 
 // drop ends a message that nobody gets.
 func (c *consumer) drop(l *Leased, why message.DropReason) {
-	c.broker.metrics.Drop(why, 1)
+	c.broker.drop(why, c.group.Name(), l.Message, time.Now())
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
 	c.finish(l.Position)

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
@@ -97,6 +98,9 @@ func (t *Tap) Seq() uint64 { return t.seq }
 // Overlaps implements router.Subscriber.
 func (t *Tap) Overlaps() bool { return true }
 
+// Name is what traces call the reader of events.
+func (t *Tap) Name() string { return "events over HTTP" }
+
 // Durable implements router.Subscriber.
 func (t *Tap) Durable() bool { return false }
 
@@ -114,7 +118,7 @@ func (t *Tap) Deliver(_ *conn.Batch, m *message.Message, _ []*session.Subscripti
 	}
 	t.mu.Unlock()
 	if full {
-		t.broker.metrics.Drop(message.DropSlowConsumer, 1)
+		t.broker.drop(message.DropSlowConsumer, t.Name(), m, time.Now())
 	}
 	t.signal()
 }

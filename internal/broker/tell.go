@@ -47,7 +47,10 @@ func (c *client) Name() string { return c.id }
 
 // Name is what traces call the group.
 func (g *group) Name() string {
-	if g.isQueue() {
+	switch {
+	case g.consumer != nil:
+		return "consumer " + g.consumer.doc.Name
+	case g.isQueue():
 		return g.key.name
 	}
 	return "$share/" + g.key.name + "/" + g.key.filter
