@@ -3,8 +3,8 @@ package ctl
 import "slices"
 
 // commands are all of them, in the order in which they are listed.
-var commands = slices.Concat(statusCommands, clientCommands, topicCommands, messageCommands, banCommands, userCommands, ruleCommands,
-	groupCommands, listenerCommands, streamCommands, keyCommands)
+var commands = slices.Concat(statusCommands, traceCommands, clientCommands, topicCommands, messageCommands, consumerCommands, banCommands, userCommands,
+	ruleCommands, groupCommands, listenerCommands, streamCommands, configCommands, keyCommands, peopleCommands)
 
 // paging are the options of long lists.
 var paging = []option{

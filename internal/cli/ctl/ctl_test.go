@@ -127,6 +127,41 @@ func TestCommands(t *testing.T) {
 		{"listeners list", "", "GET /api/v5/listeners", `200 [{"id":"tcp:a","bind":"x:1","status":{"running":true,"max_connections":"infinity"}}]`, 0, "tcp:a     x:1      yes"},
 		{"listeners stop tcp:a", "", "POST /api/v5/listeners/tcp:a/stop", "200", 0, "tcp:a is closed\n"},
 		{"streams put s --filter a --filter b --keep-seconds 5", "", `PUT /api/v5/streams/s {"filters":["a","b"],"keep_seconds":5}`, `200 {"name":"s"}`, 0, "stream  s\n"},
+		{"streams list --page 2", "", "GET /api/v5/streams?page=2", page(`{"name":"s"}`), 0, "s"},
+		{"streams delete s", "", "DELETE /api/v5/streams/s", "204", 0, "s is no stream\n"},
+		{"consumers list --limit 1", "", "GET /api/v5/consumers?limit=1", page(`{"name":"billing","filters":["o/#"],"lag":7,"push":{"url":"http://h/"}}`), 0, "billing   o/#      7"},
+		{"consumers show billing", "", "GET /api/v5/consumers/billing", `200 {"name":"billing","lag":7,"position":"12-0"}`, 0, "position  12-0\n"},
+		{"consumers put c --filter a --filter b --start earliest --ack-wait-seconds 5 --max-deliver 2 --dead-letter d --idle-expiry-seconds 9", "",
+			`PUT /api/v5/consumers/c {"ack_wait_seconds":5,"dead_letter_topic":"d","filters":["a","b"],"idle_expiry_seconds":9,"max_deliver":2,"start":"earliest"}`,
+			`200 {"name":"c"}`, 0, "consumer  c\n"},
+		{"consumers put c --filter a --push-url http://h/ --push-header A=b --push-concurrency 2 --push-timeout-seconds 3", "",
+			`PUT /api/v5/consumers/c {"filters":["a"],"push":{"concurrency":2,"headers":{"A":"b"},"timeout_seconds":3,"url":"http://h/"}}`,
+			`200 {"name":"c","push":{"url":"http://h/","secret":"S"}}`, 0, "secret=S"},
+		{"consumers messages c --max 2 --wait 1 --payload base64", "", "GET /api/v5/consumers/c/messages?max=2&payload_encoding=base64&wait_seconds=1",
+			`200 {"data":[{"id":"12-0","topic":"o/1","payload":"a\u001b","deliveries":1}]}`, 0, "12-0  1           -   o/1    -    -     a\\x1b\n"},
+		{"consumers ack c 12-0 13-0", "", `POST /api/v5/consumers/c/ack {"ids":["12-0","13-0"]}`, `200 {"count":1,"unknown":["13-0"]}`, 0, "acknowledged  1\nunknown       13-0\n"},
+		{"consumers nack c 12-0 --delay-seconds 60", "", `POST /api/v5/consumers/c/nack {"delay_seconds":60,"ids":["12-0"]}`, `200 {"count":1,"unknown":[]}`, 0, "given back  1\n"},
+		{"consumers delete c", "", "DELETE /api/v5/consumers/c", "204", 0, "c is no consumer\n"},
+		{"config list limits.", "", "GET /api/v5/config?prefix=limits.", `200 {"data":[{"key":"limits.a","value":["x","y"],"source":"live","changeable":true}]}`, 0, "limits.a  x,y    live    yes\n"},
+		{"config get a", "", "GET /api/v5/config?prefix=a", `200 {"data":[{"key":"a","value":false},{"key":"ab","value":1}]}`, 0, "false\n"},
+		{"config set a=1 b=x=y --persist", "", `PUT /api/v5/config?persist=true {"a":"1","b":"x=y"}`, `200 {"changed":["a"]}`, 0, "a: changed for good\n"},
+		{"config set a=1", "", `PUT /api/v5/config {"a":"1"}`, `200 {"changed":["a"]}`, 0, "a: changed until the restart; --persist keeps it\n"},
+		{"config set a=1", "", `PUT /api/v5/config {"a":"1"}`, `200 {"changed":[]}`, 0, "the same already\n"},
+		{"config reset a b", "", `PUT /api/v5/config {"a":null,"b":null}`, `200 {"changed":["a"]}`, 0, "a: as it was configured\n"},
+		{"people list", "", "GET /api/v5/users", `200 [{"username":"admin","role":"administrator","backend":"config"}]`, 0, "admin  administrator  config"},
+		{"people add eve --role viewer --desc x", "long enough\n", `POST /api/v5/users {"description":"x","password":"long enough","role":"viewer","username":"eve"}`,
+			`200 {"username":"eve"}`, 0, "name  eve\n"},
+		{"people change eve --role publisher", "", `PUT /api/v5/users/eve {"role":"publisher"}`, `200 {"username":"eve","role":"publisher"}`, 0, "role  publisher\n"},
+		{"people passwd eve", "long enough\n", `PUT /api/v5/users/eve {"password":"long enough"}`, `200 {"username":"eve"}`, 0, "name  eve\n"},
+		{"people delete eve", "", "DELETE /api/v5/users/eve", "204", 0, "eve cannot log in\n"},
+		{"traces list", "", "GET /api/v5/trace", `200 [{"name":"t","type":"topic","topic":"a/#","status":"running","log_size":{"n":12},"lost":0,"full":false}]`, 0, "12     0     no\n"},
+		{"traces start t --client c --payload text --format json", "", `POST /api/v5/trace {"clientid":"c","formatter":"json","name":"t","payload_encode":"text","type":"clientid"}`,
+			`200 {"name":"t","type":"clientid","clientid":"c"}`, 0, "trace     t\n"},
+		{"traces start t --topic a/#", "", `POST /api/v5/trace {"name":"t","topic":"a/#","type":"topic"}`, `200 {"name":"t"}`, 0, "trace  t\n"},
+		{"traces start t --ip ::1", "", `POST /api/v5/trace {"ip_address":"::1","name":"t","type":"ip_address"}`, `409 {"code":"ALREADY_EXISTS","message":"m"}`, 1, ""},
+		{"traces stop t", "", "PUT /api/v5/trace/t/stop", `200 {"name":"t","enable":false}`, 0, "t has ended\n"},
+		{"traces download t --file -", "", "GET /api/v5/trace/t/download", "200 PK", 0, "PK"},
+		{"traces delete t", "", "DELETE /api/v5/trace/t", "204", 0, "t is no trace\n"},
 		{"keys create k --role client --publish a/#", "", `POST /api/v5/api_key {"name":"k","role":"client","topics":{"publish":["a/#"]}}`, `200 {"api_key":"K","api_secret":"S"}`, 0, "K:S\n"},
 		{"keys disable k", "", `PUT /api/v5/api_key/k {"enable":false}`, `200 {"name":"k","enable":false}`, 0, "enabled  no\n"},
 		{"explain c t --qos 2", "", "GET /api/v5/explain?clientid=c&qos=2&topic=t", `200 {"verdict":"It would not.","steps":[{"step":"session","ok":false}]}`, 0, "It would not.\n\nSTEP"},
@@ -178,27 +213,119 @@ func TestWhatIsNotInEffectIsSaid(t *testing.T) {
 	}
 }
 
+// What is given to config get and set, and cannot be had, is answered with what to do.
+func TestWhatTheConfigurationRefuses(t *testing.T) {
+	f := &fake{answers: map[string]string{
+		"PUT /api/v5/config":                 `400 {"code":"BAD_REQUEST","message":"refused"}`,
+		"GET /api/v5/config":                 `200 {"data":[{"key":"data_dir","source":"default","changeable":false},{"key":"limits.a","source":"live","changeable":true}]}`,
+		"GET /api/v5/config?prefix=limits":   `200 {"data":[{"key":"limits.a"}]}`,
+		"GET /api/v5/config?prefix=nonsense": `200 {"data":[]}`,
+	}}
+	for _, c := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"config set limits.a=x", ExitFailed, "config set: refused\n"},
+		{"config get limits", ExitNotFound, "`barid ctl config list limits` shows"},
+		{"config get nonsense", ExitNotFound, `there is no key "nonsense"`},
+	} {
+		if status, stdout, stderr := ctl(t, f, "", strings.Fields(c.args)...); status != c.status || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: status %d, printed %q and %q", c.args, status, stdout, stderr)
+		}
+	}
+	if status, stdout, _ := ctl(t, f, "", "config", "list", "--changed"); status != 0 || !strings.Contains(stdout, "limits.a") || strings.Contains(stdout, "data_dir") {
+		t.Errorf("--changed: status %d, printed %s", status, stdout)
+	}
+	status, stdout, _ := ctl(t, f, "", "config", "list", "--json")
+	var v struct{ Data []any }
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil || status != 0 || len(v.Data) != 2 {
+		t.Errorf("--json: status %d, printed %s: %v", status, stdout, err)
+	}
+}
+
+// The secret of a consumer's pushes is read from a file: what is on a command line, others may see.
+func TestPushSecretIsReadFromAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("S\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{answers: map[string]string{"PUT /api/v5/consumers/c": `200 {"name":"c"}`}}
+	args := []string{"consumers", "put", "c", "--filter", "a", "--push-url", "http://h/", "--push-secret-file"}
+	status, _, stderr := ctl(t, f, "", append(args, file)...)
+	if want := `PUT /api/v5/consumers/c {"filters":["a"],"push":{"secret":"S","url":"http://h/"}}`; status != 0 || !slices.Contains(f.asked, want) {
+		t.Errorf("status %d, asked %q, printed %s", status, f.asked, stderr)
+	}
+	f.asked = nil
+	if status, _, stderr := ctl(t, f, "", append(args, file+".not")...); status != ExitFailed || len(f.asked) > 0 || !strings.Contains(stderr, "--push-secret-file") {
+		t.Errorf("without the file: status %d, asked %q, printed %s", status, f.asked, stderr)
+	}
+}
+
+// A log is longer than one answer, and is printed whole, with nothing in it that drives the terminal.
+func TestTraceLogIsPrintedWhole(t *testing.T) {
+	const at = "GET /api/v5/trace/t/log?bytes=1048576&position="
+	f := &fake{answers: map[string]string{
+		at + "0": `200 {"meta":{"position":5},"items":"one\nt"}`, at + "5": `200 {"meta":{"position":9},"items":"wo\u001b\n"}`, at + "9": `200 {"meta":{"position":9},"items":""}`,
+	}}
+	if status, stdout, stderr := ctl(t, f, "", "traces", "log", "t"); status != 0 || stdout != "one\ntwo\\x1b\n" || len(f.asked) != 3 {
+		t.Errorf("status %d, printed %q and %q, asked %q", status, stdout, stderr, f.asked)
+	}
+	status, stdout, _ := ctl(t, f, "", "traces", "log", "t", "--json")
+	var v struct{ Items string }
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil || status != 0 || v.Items != "one\ntwo\x1b\n" {
+		t.Errorf("--json: status %d, printed %s: %v", status, stdout, err)
+	}
+}
+
+// An archive takes the place of no file.
+func TestTraceDownloadOverwritesNothing(t *testing.T) {
+	f := &fake{answers: map[string]string{"GET /api/v5/trace/t/download": "200 PK"}}
+	file := filepath.Join(t.TempDir(), "t.zip")
+	args := []string{"traces", "download", "t", "--file", file}
+	if status, stdout, stderr := ctl(t, f, "", args...); status != 0 || !strings.Contains(stdout, "t.zip: 2 bytes") {
+		t.Errorf("status %d, printed %q and %q", status, stdout, stderr)
+	}
+	f.answers["GET /api/v5/trace/t/download"] = "200 other"
+	if status, _, stderr := ctl(t, f, "", args...); status != ExitFailed || !strings.Contains(stderr, "exists") {
+		t.Errorf("again: status %d, printed %q", status, stderr)
+	}
+	if data, err := os.ReadFile(file); string(data) != "PK" {
+		t.Errorf("the file holds %q: %v", data, err)
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                             "Administer",
-		"clents":                       `no command "clents"`,
-		"client":                       "did you mean clients?",
-		"clients":                      "clients what? clients list, clients show",
-		"clients show":                 "CLIENTID is missing",
-		"clients show a b":             `unexpected argument "b"`,
-		"clients list --colour":        "not defined: -colour",
-		"clients list --limit x":       "a whole number",
-		"publish t -m a -f b":          "exclude",
-		"publish t --user x":           "NAME=VALUE",
-		"ban clientid c --for x":       "--for",
-		"retained clear":               "--yes",
-		"rules show cats x":            "clients, users, roles",
-		"rules show users":             "NAME is missing",
-		"rules show all x":             "no NAME",
-		"--url localhost status":       "--url",
-		"--url http://x status":        "API key",
-		"--key a:b status":             "--url",
-		"keys create k --for tomorrow": "--for",
+		"":                                   "Administer",
+		"clents":                             `no command "clents"`,
+		"client":                             "did you mean clients?",
+		"clients":                            "clients what? clients list, clients show",
+		"clients show":                       "CLIENTID is missing",
+		"clients show a b":                   `unexpected argument "b"`,
+		"clients list --colour":              "not defined: -colour",
+		"clients list --limit x":             "a whole number",
+		"publish t -m a -f b":                "exclude",
+		"publish t --user x":                 "NAME=VALUE",
+		"ban clientid c --for x":             "--for",
+		"retained clear":                     "--yes",
+		"rules show cats x":                  "clients, users, roles",
+		"rules show users":                   "NAME is missing",
+		"rules show all x":                   "no NAME",
+		"--url localhost status":             "--url",
+		"--url http://x status":              "API key",
+		"--key a:b status":                   "--url",
+		"traces start t":                     "one of --client",
+		"traces start t --client c --ip ::1": "one of --client",
+		"traces start t --ip ::1 --for x":    "--for",
+		"keys create k --for tomorrow":       "--for",
+		"config set a":                       "NAME=VALUE",
+		"config set a=1 a=2":                 "of its own",
+		"config set":                         "KEY=VALUE is missing",
+		"consumers ack c":                    "ID is missing",
+		"consumers":                          "consumers what? consumers list",
+		"consumers put c --push-header A=b":  "--push-url",
+		"consumers put c --push-url http://h --push-header A": "--push-header",
 	} {
 		f := &fake{}
 		status, stdout, stderr := ctl(t, f, "", strings.Fields(args)...)

@@ -123,7 +123,12 @@ func (s *session) close() { s.http.CloseIdleConnections() }
 // call sends a request below the API's base, or with a path from the root that begins with //, and returns its answer. body is
 // encoded as JSON; nil: none.
 func (s *session) call(method, path string, query url.Values, body any) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(s.env.Ctx, answerTimeout)
+	return s.callWithin(answerTimeout, method, path, query, body)
+}
+
+// callWithin is call with a time of its own for the answer.
+func (s *session) callWithin(timeout time.Duration, method, path string, query url.Values, body any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(s.env.Ctx, timeout)
 	defer cancel()
 	target := s.root + base + path
 	if strings.HasPrefix(path, "//") {

@@ -42,7 +42,7 @@ func publish(s *session, c *call) error {
 		}
 	}
 	if c.has("user") {
-		if properties["user_properties"], err = userProperties(c.options["user"].([]string)); err != nil {
+		if properties["user_properties"], err = pairs("user", c.options["user"].([]string)); err != nil {
 			return err
 		}
 	}
@@ -90,14 +90,18 @@ func readBounded(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-func userProperties(given []string) (map[string]string, error) {
-	properties := make(map[string]string, len(given))
+// pairs reads NAME=VALUE, each of a name of its own; option is where they were given, or empty for operands.
+func pairs(option string, given []string) (map[string]string, error) {
+	if option != "" {
+		option = "--" + option + ": "
+	}
+	values := make(map[string]string, len(given))
 	for _, p := range given {
 		name, value, ok := strings.Cut(p, "=")
-		if _, twice := properties[name]; !ok || twice {
-			return nil, &usageError{fmt.Sprintf("--user: %q is no NAME=VALUE with a name of its own", p)}
+		if _, twice := values[name]; !ok || twice {
+			return nil, &usageError{fmt.Sprintf("%s%q is no NAME=VALUE with a name of its own", option, p)}
 		}
-		properties[name] = value
+		values[name] = value
 	}
-	return properties, nil
+	return values, nil
 }

@@ -6,7 +6,7 @@ var streamColumns = []column{
 }
 
 var streamCommands = []command{
-	{words: "streams list", short: "declared histories", method: "GET", path: "/streams", columns: streamColumns},
+	{words: "streams list", short: "declared histories", method: "GET", path: "/streams", columns: streamColumns, options: paging},
 	{words: "streams show", short: "one stream", operands: []string{"NAME"}, method: "GET", path: "/streams/{NAME}", columns: streamColumns},
 	{words: "streams put", short: "declare a stream, or change what it is", operands: []string{"NAME"}, method: "PUT", path: "/streams/{NAME}", columns: streamColumns,
 		options: []option{

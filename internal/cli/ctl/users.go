@@ -35,11 +35,19 @@ var userCommands = []command{
 func userAdd(s *session, c *call) error {
 	body := c.fields()
 	body["user_id"] = c.operand("NAME")
-	return s.withPassword(c, http.MethodPost, usersPath, body)
+	return s.used(s.withPassword(c, http.MethodPost, usersPath, body))
 }
 
 func userPassword(s *session, c *call) error {
-	return s.withPassword(c, http.MethodPut, usersPath+"/"+pathEscape(c.operand("NAME")), map[string]any{})
+	return s.used(s.withPassword(c, http.MethodPut, usersPath+"/"+pathEscape(c.operand("NAME")), map[string]any{}))
+}
+
+// used warns after a change of users, where it went well and nobody asks about them.
+func (s *session) used(err error) error {
+	if err == nil {
+		s.warnUnused("/authentication", "password_based:built_in_database", "users", "auth.built_in.users")
+	}
+	return err
 }
 
 // withPassword sends a body with a password that is asked for.
@@ -56,7 +64,6 @@ func (s *session) withPassword(c *call, method, path string, body map[string]any
 	if err != nil {
 		return err
 	}
-	s.warnUnused("/authentication", "password_based:built_in_database", "users", "auth.built_in.users")
 	return s.show(c, data)
 }
 
