@@ -106,6 +106,9 @@ load_test/internal/report    < load_test/internal/scenario
 load_test/internal/command   < mqtt load_test/internal/*
 load_test                    < load_test/internal/command
 
+# An example for those who write clients.
+docs/clients/go              < + github.com/eclipse/paho.golang
+
 # Tests and what only they use. Any test may use the modules in testModules.
 internal/storage/storagetest < mqtt internal/summary internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <

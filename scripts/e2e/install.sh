@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the clients that the end-to-end tests use, unless they are there: mosquitto with its clients and Python's paho from the
-# system's packages, MQTT.js in the user's cache directory, outside the project. With --browser also Chromium, and what
-# the test of the dashboard needs to drive it and to look at its accessibility.
+# Installs the clients that the end-to-end tests use, unless they are there: mosquitto with its clients and library, a C
+# compiler and Python's paho from the system's packages, MQTT.js in the user's cache directory, outside the project. With
+# --browser also Chromium, and what the test of the dashboard needs to drive it and to look at its accessibility.
 set -eu
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/barid-e2e
 mkdir -p "$cache"
@@ -30,6 +30,8 @@ missing=()
 command -v mosquitto_rr >/dev/null || missing+=(mosquitto-clients)
 command -v mosquitto_passwd >/dev/null || missing+=(mosquitto)
 command -v promtool >/dev/null && command -v prometheus >/dev/null || missing+=(prometheus)
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+[ -e /usr/include/mosquitto.h ] || missing+=(libmosquitto-dev)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 paho_version >/dev/null || missing+=(python3-paho-mqtt)
