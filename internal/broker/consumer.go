@@ -130,7 +130,7 @@ func (cs *consumers) add(d consumerDocument, from groupPlace) *consumer {
 	g.mu.Unlock()
 	g.durable.Store(true)
 	g.waiting.Store(true)
-	g.enter(from.next)
+	g.enter()
 	gs.mu.Unlock()
 	cs.mu.Lock()
 	cs.byName[d.Name] = c
@@ -272,7 +272,7 @@ func (c *consumer) change(ctx context.Context, config ConsumerConfig) error {
 	g.mu.Unlock()
 	if !same {
 		b.groups.mu.Lock()
-		g.enter(message.Position{})
+		g.enter()
 		b.groups.mu.Unlock()
 	}
 	return nil

@@ -147,6 +147,32 @@ func TestAGroupsLimitCostsItsOldest(t *testing.T) {
 	}
 }
 
+// What the log holds for a group when the broker ends is parked by the next one, and counts for the limit.
+func TestAGroupThatLaggedBeforeARestartIsParkedAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "session.queue_max_messages=25").with(parkSoon)
+		defer w.close()
+		away(t, w, "member", "$share/g/ours")
+		sendNumbered(t, w, 0, repeated(20, "ours")...)
+		w.crash()
+		pause(5 * time.Second) // it is parked
+		g := w.b.groups.find("g", "ours")
+		g.mu.Lock()
+		waits := g.waitingFor()
+		g.mu.Unlock()
+		if waits.messages != 20 {
+			t.Errorf("%d messages are known to wait, of 20", waits.messages)
+		}
+		sendNumbered(t, w, 20, repeated(10, "ours")...)
+		pause(5 * time.Second)
+		got := w.resume(t, "member").numbers(t)
+		if len(got) < 25 || len(got) > 27 {
+			t.Errorf("got %v, want the last 25", got)
+		}
+		wantNumbers(t, "member", got, upTo(30-len(got), 30))
+	})
+}
+
 // With on_full reject, a message that a full group would have to hold is refused.
 func TestAFullGroupRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

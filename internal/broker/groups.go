@@ -46,12 +46,14 @@ func (gs *groups) route(g *group) {
 	g.cursor = cursor{next: from}
 	g.declared = g.declared || g.stream != nil
 	g.mu.Unlock()
-	g.enter(from)
+	g.enter()
 }
 
-// enter puts the group where the router finds it, from a place of the log on. The caller holds groups.mu.
-func (g *group) enter(from message.Position) {
-	g.routed.Enter(g.broker.router, g, g.matched(), from, func(v *session.Subscription) {
+// enter puts the group where the router finds it. Its cursor alone says from which place of the log on: a group that was
+// restored is behind the end of the log, and what it has not read there is parked and counted, too. The caller holds
+// groups.mu.
+func (g *group) enter() {
+	g.routed.Enter(g.broker.router, g, g.matched(), message.Position{}, func(v *session.Subscription) {
 		v.RetainAsPublished, v.Follows, v.Stream = true, g.stream != nil, g.consumer != nil
 	})
 }

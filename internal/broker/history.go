@@ -111,7 +111,7 @@ func (b *Broker) declareStream(ctx context.Context, name string, c stream.Config
 	st := b.streams.Get(name)
 	b.groups.each(func(g *group) {
 		if g.stream == st && !g.routed.IsNowhere() {
-			g.enter(message.Position{})
+			g.enter()
 		}
 	})
 	for _, c := range b.registry.all() {
