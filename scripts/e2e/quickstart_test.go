@@ -51,7 +51,7 @@ func TestTheQuickStartWorksAsWritten(t *testing.T) {
 	if err := p.wait(10 * patience); err != nil {
 		t.Fatalf("the quick start: %v\n%s", err, p.output())
 	}
-	for _, want := range []string{"hello/world first message", "meters/meter/power 42", "meters/meter/power 45", "not authorized (0x87)"} {
+	for _, want := range []string{"hello/world first message", "meters/meter/power 42", `"topic":"meters/meter/power","payload":"45"`, "not authorized (0x87)"} {
 		if !strings.Contains(p.output(), want) {
 			t.Errorf("it did not print %q:\n%s", want, p.output())
 		}
