@@ -229,8 +229,9 @@ await rule('everything is reached by keyboard', async () => {
   await page.press('r');
   await page.until('the retained messages', () => document.querySelector('#main h1')?.innerText === 'Retained messages');
   await settled();
+  await page.until('the search of the page', () => document.querySelector('#main input[type=search]'));
   await page.press('/');
-  must(await page.evaluate(() => document.activeElement.type === 'search'), '/ does not go to the search');
+  await page.until('the search, by /', () => document.activeElement.type === 'search');
   await page.evaluate(() => document.activeElement.blur());
   await page.press('?');
   await page.until('the list of shortcuts', () => document.querySelector('dialog[open]'));
