@@ -93,8 +93,8 @@ func run(ctx context.Context, o options) error {
 			running = false
 		}
 	}
+	s.take() // while everybody is there
 	problems := f.finish()
-	s.take()
 	report := s.report(o, problems)
 	fmt.Print("\n" + report)
 	if o.out != "" {
