@@ -18,8 +18,8 @@ import (
 // What a siege may do to the pair and to the process. Both brokers and besiegers share the machine's processors, so that a
 // message of the pair waits for its turn; what it may not do is wait for a besieger.
 const (
-	slowerBy    = 25          // times the p99 of the quiet time …
-	slowerAtAll = time.Second // … and so much, at most
+	slowerBy    = 25                     // times the p99 of the quiet time …
+	slowerAtAll = 250 * time.Millisecond // … and so much, at most
 	peakRSS     = 512 << 20
 	restRSS     = 64 << 20 // over what it was before
 	restFiles   = 16       // the storage's own come and go
