@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -251,7 +252,7 @@ func (t *tracing) clear(w http.ResponseWriter, _ *http.Request) error {
 // log reads a part of a log.
 func (t *tracing) log(w http.ResponseWriter, r *http.Request) error {
 	q := NewQuery(r)
-	bytes, position := q.Int("bytes", 1000, 1, maxLogBytes), q.Int("position", 0, 0, 1<<50)
+	bytes, position := q.Int("bytes", 1000, 1, maxLogBytes), q.Int("position", 0, 0, math.MaxInt)
 	t.isNode(q)
 	if err := q.Done(); err != nil {
 		return err

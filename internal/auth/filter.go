@@ -4,6 +4,9 @@ import "strings"
 
 // covers reports whether filter a matches every topic that b matches.
 func covers(a, b string) bool {
+	if a == "+/#" { // every topic has a first level, which may be empty
+		a = "#"
+	}
 	for first := true; ; first = false {
 		levelA, restA, moreA := strings.Cut(a, "/")
 		levelB, restB, moreB := strings.Cut(b, "/")

@@ -41,6 +41,17 @@ func filterOf(t *rapid.T, name string) string {
 	return strings.Join(levels, "/")
 }
 
+func TestAFirstLevelOfAnyNameAndAllBelowItCoverAll(t *testing.T) {
+	for b, want := range map[string]bool{"#": true, "+/#": true, "a": true, "/a": true, "$SYS/#": false} {
+		if got := covers("+/#", b); got != want {
+			t.Errorf("covers(+/#, %s) is %v", b, got)
+		}
+	}
+	if covers("a/+/#", "a/#") {
+		t.Error("a/+/# does not match a, which a/# does")
+	}
+}
+
 func TestCoversAndOverlapsAgreeWithMatching(t *testing.T) {
 	topics := topicsUpTo(5)
 	rapid.Check(t, func(t *rapid.T) {
