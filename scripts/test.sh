@@ -3,7 +3,7 @@
 # built program.
 #
 #   scripts/test.sh          what to run before a commit
-#   scripts/test.sh --all    also uses the dashboard in a browser, and fuzzes every fuzz target
+#   scripts/test.sh --all    also uses the dashboard in a browser and what is in deploy/, tests for 32 bits, and fuzzes every target
 #   scripts/test.sh --no-e2e without the real clients, which it installs otherwise
 #
 # It needs Go and the network for modules, tools and clients. It goes on after a failure, ends with one line of numbers,
@@ -113,6 +113,8 @@ if $all && $e2e; then
 fi
 
 if $all; then
+  # armv7 is a platform of the release; its word size can be tested where the processor runs 386 programs.
+  [ "$(go env GOARCH)" != amd64 ] || tests "go test, 32 bits" env GOARCH=386 go test -timeout 10m -v ./...
   step "install deploy tools" bash scripts/deploy/install.sh
   tests "deploy" go test -tags e2e -count 1 -timeout 20m -v ./scripts/deploy
   while read -r package target; do

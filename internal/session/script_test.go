@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,6 +281,9 @@ func (p *player) outbound(c command) []string {
 	case "discard":
 		p.s.Discard(c.id())
 	case "room":
+		if p.s.Room() == math.MaxInt { // its digits are the machine's
+			return []string{"unlimited"}
+		}
 		return []string{strconv.Itoa(p.s.Room())}
 	}
 	return nil

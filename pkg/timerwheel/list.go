@@ -32,7 +32,7 @@ const maxDuration = time.Duration(1<<63 - 1)
 
 // open empties the slot of a level that begins now: what is on level 0 fires, the rest moves down.
 func (w *Wheel[T]) open(level int, fire func(T)) {
-	slot := int(w.now>>(digitBits*level)) % slots
+	slot := int(w.now >> (digitBits * level) % slots)
 	from := int32(level*slots + slot)
 	if level == 0 {
 		w.empty(from, fire)
@@ -58,7 +58,7 @@ func (w *Wheel[T]) empty(from int32, fire func(T)) {
 func (w *Wheel[T]) place(i int32) {
 	tick := w.node(i).tick
 	level := (bits.Len64(uint64(tick^w.now)|1) - 1) / digitBits
-	slot := int(tick>>(digitBits*level)) % slots
+	slot := int(tick >> (digitBits * level) % slots)
 	w.push(int32(level*slots+slot), i)
 }
 

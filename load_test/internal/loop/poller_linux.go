@@ -76,11 +76,14 @@ func (p *poller) control(op, fd int, events uint32) error {
 	return syscall.EpollCtl(p.epfd, op, fd, &syscall.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
+// timespec64 is what epoll_pwait2 takes on every architecture; syscall.Timespec is shorter on those of 32 bits.
+type timespec64 struct{ sec, nsec int64 }
+
 // wait waits for events until the given time. It returns how many there are.
 func (p *poller) wait(until int64) int {
 	left := max(until-Now(), 0)
 	if until != Never && !p.coarse {
-		ts := syscall.NsecToTimespec(left)
+		ts := timespec64{left / 1e9, left % 1e9}
 		n, _, errno := syscall.Syscall6(sysEpollPwait2, uintptr(p.epfd), uintptr(unsafe.Pointer(&p.events[0])), maxEvents,
 			uintptr(unsafe.Pointer(&ts)), 0, 0)
 		if errno == 0 {
