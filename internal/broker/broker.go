@@ -236,8 +236,8 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchFailures(now)
 	b.trim()
 	b.trimSessions(now)
-	b.consumers.sweep(now)
 	if b.restored.Load() {
+		b.consumers.sweep(now)
 		b.streams.Sweep()
 	}
 	b.relieve()

@@ -114,7 +114,7 @@ func (cs *consumers) all() []*consumer {
 // add makes a consumer that reads from a place on.
 func (cs *consumers) add(d consumerDocument, from groupPlace) *consumer {
 	b := cs.broker
-	c := &consumer{broker: b, doc: d, ids: make(map[message.Position]uint16)}
+	c := &consumer{broker: b, doc: d, ids: make(map[message.Position]uint16), usedKept: d.Used}
 	c.matches.Store(&d.Config.Filters)
 	if d.History != "" {
 		c.history = b.streams.Get(d.History)
@@ -152,8 +152,7 @@ func (cs *consumers) restore(r *restorer) error {
 		if !ok {
 			return fmt.Errorf("consumer %s: its place is not kept", d.Name)
 		}
-		c := cs.add(d, place)
-		c.doc.Used = r.now // what was down is nobody's fault
+		cs.add(d, place).resume(r.now)
 	}
 	return nil
 }
@@ -252,6 +251,7 @@ func (c *consumer) change(ctx context.Context, config ConsumerConfig) error {
 	g.mu.Lock()
 	d := c.doc
 	g.mu.Unlock()
+	d.Used = b.clock.Now()
 	same := slices.Equal(d.Config.Filters, config.Filters)
 	config.Start, config.Owner = d.Config.Start, d.Config.Owner
 	if config.Push != nil && config.Push.Secret == "" && d.Config.Push != nil {
@@ -266,8 +266,9 @@ func (c *consumer) change(ctx context.Context, config ConsumerConfig) error {
 		return err
 	}
 	g.mu.Lock()
-	c.doc.Config = config
+	c.doc.Config, c.doc.Used, c.usedKept = config, d.Used, d.Used
 	c.matches.Store(&config.Filters)
+	c.refree()
 	c.wakeAll()
 	g.mu.Unlock()
 	if !same {
@@ -310,7 +311,7 @@ func (cs *consumers) remove(c *consumer) {
 	for _, f := range c.account.flights() {
 		c.account.remove(f.PacketID)
 	}
-	c.ready, c.due, c.ids = nil, nil, map[message.Position]uint16{}
+	c.ready, c.dead, c.due, c.ids = nil, nil, nil, map[message.Position]uint16{}
 	c.wakeAll()
 	g.mu.Unlock()
 	gs.left(g)
@@ -320,92 +321,4 @@ func (cs *consumers) remove(c *consumer) {
 	if gs.byKey[g.key] == g {
 		delete(gs.byKey, g.key)
 	}
-}
-
-// sweep gives back memory of consumers that nobody asks, and ends those that nobody has asked for as long as they say.
-func (cs *consumers) sweep(now time.Time) {
-	for _, c := range cs.all() {
-		g := c.group
-		g.mu.Lock()
-		g.unread()
-		idle := c.idle(now)
-		g.mu.Unlock()
-		if !idle {
-			continue
-		}
-		cs.broker.log.Info("consumer ended: nobody has used it for idle_expiry_seconds", "consumer", c.doc.Name)
-		cs.broker.work(func() {
-			if err := cs.broker.DeleteConsumer(cs.broker.ctx, c.doc.Name); err != nil && cs.broker.ctx.Err() == nil {
-				cs.broker.log.Error("consumer not ended", "consumer", c.doc.Name, "error", err)
-			}
-		})
-	}
-}
-
-// idle reports whether nobody has used the consumer for as long as it says. The caller holds g.mu.
-func (c *consumer) idle(now time.Time) bool {
-	limit := c.doc.Config.IdleExpiry
-	if limit == 0 || c.ended || len(c.pollers) > 0 || c.ending {
-		return false
-	}
-	c.ending = c.broker.clock.At(now).Sub(c.doc.Used) >= limit
-	return c.ending
-}
-
-// ConsumerInfo describes a consumer.
-type ConsumerInfo struct {
-	Name    string
-	Created time.Time
-	Config  ConsumerConfig
-	// Position is where it reads on: what matches and is before it was given out, or is waiting to be.
-	Position  message.Position
-	Lag       int  // messages that were not given to anybody yet
-	LagExact  bool // if not, there are at least so many
-	InFlight  int  // given out and not acknowledged, or waiting to be given again
-	Leased    int  // of those, how many nobody else gets now
-	Waiting   int  // requests that wait
-	Counters  ConsumerCounters
-	InHistory bool // it still reads what a stream has from before the consumer was made
-}
-
-// ConsumerCounters rise from the start of the process on.
-type ConsumerCounters struct{ Delivered, Redelivered, Acknowledged, Returned, DeadLettered uint64 }
-
-// Consumer describes a consumer, or returns ErrNoConsumer.
-func (b *Broker) Consumer(ctx context.Context, name string) (ConsumerInfo, error) {
-	c := b.consumers.get(name)
-	if c == nil {
-		return ConsumerInfo{}, ErrNoConsumer
-	}
-	return c.info(ctx, lagBytes), nil
-}
-
-// Consumers describes all, by name. The lag of those that are far behind may be counted in part.
-func (b *Broker) Consumers(ctx context.Context) []ConsumerInfo {
-	infos := []ConsumerInfo{}
-	for _, c := range b.consumers.all() {
-		infos = append(infos, c.info(ctx, lagReadBytes))
-	}
-	return infos
-}
-
-func (c *consumer) info(ctx context.Context, budget int64) ConsumerInfo {
-	g := c.group
-	g.mu.Lock()
-	now := c.broker.clock.Now()
-	c.collect(now)
-	i := ConsumerInfo{
-		Name: c.doc.Name, Created: c.doc.Created, Config: c.doc.Config, Position: g.place(), Lag: len(g.queue), InFlight: c.account.n,
-		Leased: c.account.n - len(c.ready), Waiting: len(c.pollers), Counters: c.counters, InHistory: c.inHistory(g.cursor.next),
-	}
-	live, from := g.cursor.live, g.logNext()
-	i.Lag += int(g.shelf.messages)
-	i.LagExact = live
-	g.mu.Unlock()
-	if live || i.InHistory {
-		return i
-	}
-	n, exact, err := g.countFrom(ctx, from, &budget)
-	i.Lag, i.LagExact = i.Lag+int(n), exact && err == nil
-	return i
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
-	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -291,29 +290,6 @@ func TestPastMaxDeliverAMessageGoesToItsTopic(t *testing.T) {
 			if i := w.info(t, name); i.InFlight != 0 {
 				t.Errorf("%s: %+v", name, i)
 			}
-		}
-	})
-}
-
-func TestADeadLetterThatIsRefusedIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.close()
-		w.consume(t, "c", latest, func(c *ConsumerConfig) { c.MaxDeliver, c.DeadLetterTopic = 1, "dead/c" })
-		w.consume(t, "dead", latest, func(c *ConsumerConfig) { c.Filters = []string{"dead/#"} })
-		tell(t, w, "a/", 0, 1)
-		w.poll(t, "c", 10, 0)
-		pause(31 * time.Second)
-		w.engine.refuse(storage.ErrFull)
-		w.poll(t, "c", 10, 0)
-		w.engine.refuse(nil)
-		if i := w.info(t, "c"); i.InFlight != 1 {
-			t.Errorf("it is lost: %+v", i)
-		}
-		pause(31 * time.Second)
-		w.poll(t, "c", 10, 0)
-		if dead := w.poll(t, "dead", 10, time.Second); len(dead) != 1 {
-			t.Errorf("dead: %+v", dead)
 		}
 	})
 }

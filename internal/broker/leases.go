@@ -20,7 +20,8 @@ import (
 // This file is what a consumer has given out. Everything that was given out and not acknowledged is an entry of the
 // consumer's account, which the group keeps. An entry is leased until a time, or ready to be given again; which of both
 // follows from the time, so that a lease that runs out changes nothing on disk. No timer runs for it: whoever asks for messages
-// collects what has run out, and who waits for them wakes up for the next.
+// collects what has run out, who waits for them wakes up for the next, and once a second somebody looks for what was given out
+// as often as it may be (deadletter.go).
 
 // lease says of an entry how often it was given out, and until when nobody else gets it, by the broker's clock.
 type lease struct {
@@ -50,11 +51,15 @@ type consumer struct {
 	ids      map[message.Position]uint16 // of the account's entries
 	lastID   uint16
 	ready    []message.Position // entries that may be given again, in order
+	dead     []message.Position // and those that may not: they go to the dead letters, in order
+	burying  bool               // somebody takes them there
+	buryAt   time.Time          // not before, since the last was refused
 	due      dueLeases          // leases by their ends, and some that have changed since
 	pollers  []*poller          // requests that wait, the first come first
 	polledAt time.Time          // when a request was last here
 	ended    bool
-	ending   bool // it is being ended, since nobody uses it
+	ending   bool      // it is being ended, since nobody uses it
+	usedKept time.Time // doc.Used as it is kept
 	counters ConsumerCounters
 }
 
@@ -139,21 +144,43 @@ func (p *poller) signal() {
 
 // collect makes ready whose leases have run out. The caller holds g.mu.
 func (c *consumer) collect(now time.Time) {
-	n := len(c.ready)
+	n := len(c.ready) + len(c.dead)
 	for len(c.due) > 0 && !now.Before(c.due[0].at) {
 		d := pq.Pop(&c.due).(dueLease)
 		if e := c.entry(d.position); e != nil && e.lease.until.Equal(d.at) {
-			c.ready = append(c.ready, d.position)
+			c.free(e)
 		}
 	}
-	if len(c.ready) > n {
-		c.sortReady()
+	if len(c.ready)+len(c.dead) > n {
+		c.sortFree()
 	}
 }
 
-func (c *consumer) sortReady() {
-	slices.SortFunc(c.ready, message.Position.Compare)
-	c.ready = slices.Compact(c.ready)
+// free puts an entry that nobody has among those that are given again, or among the dead. The caller holds g.mu, and calls
+// sortFree when it has put all.
+func (c *consumer) free(e *accountEntry) {
+	if limit := c.doc.Config.MaxDeliver; limit > 0 && e.lease.deliveries >= limit {
+		c.dead = append(c.dead, e.Delivery.Position)
+	} else {
+		c.ready = append(c.ready, e.Delivery.Position)
+	}
+}
+
+func (c *consumer) sortFree() {
+	for _, all := range []*[]message.Position{&c.ready, &c.dead} {
+		slices.SortFunc(*all, message.Position.Compare)
+		*all = slices.Compact(*all)
+	}
+}
+
+// refree sorts them anew: how often a message may be given out has changed. The caller holds g.mu.
+func (c *consumer) refree() {
+	all := slices.Concat(c.ready, c.dead)
+	c.ready, c.dead = nil, nil
+	for _, pos := range all {
+		c.free(c.entry(pos))
+	}
+	c.sortFree()
 }
 
 // entry is the account's entry of a message; nil: there is none. The caller holds g.mu.
@@ -275,8 +302,10 @@ func (c *consumer) finish(pos message.Position) bool {
 
 // unready has an entry not be given again for now. The caller holds g.mu.
 func (c *consumer) unready(pos message.Position) {
-	if i, ready := slices.BinarySearchFunc(c.ready, pos, message.Position.Compare); ready {
-		c.ready = slices.Delete(c.ready, i, i+1)
+	for _, all := range []*[]message.Position{&c.ready, &c.dead} {
+		if i, there := slices.BinarySearchFunc(*all, pos, message.Position.Compare); there {
+			*all = slices.Delete(*all, i, i+1)
+		}
 	}
 }
 
@@ -294,8 +323,8 @@ func (c *consumer) release(l *Leased, uncounted bool) {
 		}
 	}
 	e.lease.until = c.broker.clock.Now()
-	c.ready = append(c.ready, l.Position)
-	c.sortReady()
+	c.free(e)
+	c.sortFree()
 	c.touch(e)
 }
 
@@ -329,10 +358,10 @@ func (c *consumer) restoreLeases(s *state.Given) {
 		if now.Before(e.lease.until) {
 			pq.Push(&c.due, dueLease{e.lease.until, f.Position})
 		} else {
-			c.ready = append(c.ready, f.Position)
+			c.free(e)
 		}
 	}
-	c.sortReady()
+	c.sortFree()
 	if p := c.account.parts[s.Part]; p != nil {
 		p.stored = true
 	}

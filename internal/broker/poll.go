@@ -2,14 +2,12 @@ package broker
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
-	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // This file is what requests do with a consumer: take, acknowledge, give back.
@@ -171,7 +169,6 @@ func (c *consumer) returned(batch []Leased, uncounted bool) {
 // complete reads the messages that have to be read, and takes out what is not to be given to anybody any more.
 func (c *consumer) complete(ctx context.Context, batch []Leased, room int) (good []Leased, err error) {
 	var blk storage.Block
-	limit := c.maxDeliver()
 	for i := range batch {
 		l := &batch[i]
 		if l.Message == nil {
@@ -189,20 +186,12 @@ func (c *consumer) complete(ctx context.Context, batch []Leased, room int) (good
 			c.drop(l, c.gone(l.Position))
 		case c.broker.expired(l.Message, time.Now()):
 			c.drop(l, message.DropExpired)
-		case limit > 0 && l.Deliveries > limit:
-			c.bury(ctx, l)
 		default:
 			room -= len(l.Message.Topic) + len(l.Message.Payload) + len(l.Message.Properties)
 			good = append(good, *l)
 		}
 	}
 	return good, nil
-}
-
-func (c *consumer) maxDeliver() uint32 {
-	c.group.mu.Lock()
-	defer c.group.mu.Unlock()
-	return c.doc.Config.MaxDeliver
 }
 
 // read returns a message that was given out before; nil: it is gone.
@@ -230,48 +219,6 @@ func (c *consumer) drop(l *Leased, why message.DropReason) {
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
 	c.finish(l.Position)
-}
-
-// bury publishes a message that was given out as often as it may be to the topic for such, and ends it. Where it is not
-// taken, it is tried again when the lease has run out. After a crash in between it is published twice.
-func (c *consumer) bury(ctx context.Context, l *Leased) {
-	c.group.mu.Lock()
-	topic := c.doc.Config.DeadLetterTopic
-	c.group.mu.Unlock()
-	if topic == "" {
-		c.drop(l, message.DropMaxDeliver)
-		return
-	}
-	code, err := c.broker.inject(ctx, c.deadLetter(topic, l))
-	if err != nil || code.Failed() {
-		c.broker.log.Warn("a dead letter was not taken; it is tried again", "consumer", c.doc.Name, "topic", topic, "code", code, "error", err)
-		return
-	}
-	c.group.mu.Lock()
-	defer c.group.mu.Unlock()
-	c.counters.DeadLettered++
-	c.finish(l.Position)
-}
-
-// deadLetter is a message as it goes to the topic for those that nobody acknowledged: as it was, and user properties that
-// say where it comes from.
-func (c *consumer) deadLetter(topic string, l *Leased) *message.Message {
-	m := l.Message.Copy()
-	m.Topic, m.QoS, m.Retain, m.PublishedAt = topic, mqtt.AtLeastOnce, false, time.Now()
-	p, err := mqtt.DecodeForward(l.Message.Properties)
-	if err != nil {
-		p = mqtt.PublishProperties{} // checked when it came in
-	}
-	user := append(mqtt.UserProperties(nil), p.User...)
-	for _, kv := range [][2]string{
-		{"dead-letter-consumer", c.doc.Name}, {"dead-letter-topic", l.Message.Topic}, {"dead-letter-id", Position(l.Position)},
-		{"dead-letter-deliveries", strconv.FormatUint(uint64(l.Deliveries-1), 10)},
-	} {
-		user = mqtt.AppendUserProperty(user, kv[0], kv[1])
-	}
-	p.User = user
-	m.Properties = p.AppendForward(nil)
-	return m
 }
 
 // Return gives back what Poll returned and nobody has seen: its deliveries do not count it.

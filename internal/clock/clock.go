@@ -54,7 +54,8 @@ type Clock struct {
 	origin time.Time // of the stopwatch
 	base   time.Time // by this clock when the stopwatch was at origin
 
-	started Jump // what was found at the start; zero: nothing
+	started Jump          // what was found at the start; zero: nothing
+	down    time.Duration // since the mark
 
 	offset time.Duration // of the machine's clock from this one when it was last checked
 }
@@ -68,7 +69,8 @@ func New(wall func() time.Time, last Mark) *Clock {
 	c := &Clock{wall: wall, origin: origin, base: now}
 	if !last.Time.IsZero() {
 		down := now.Sub(last.Wall)
-		c.base = last.Time.Round(0).Add(max(0, down))
+		c.down = max(0, down)
+		c.base = last.Time.Round(0).Add(c.down)
 		if down < -tolerance || down > longBreak {
 			c.started = Jump{By: down, Down: true}
 		}
@@ -85,6 +87,9 @@ func (c *Clock) At(moment time.Time) time.Time { return c.base.Add(moment.Sub(c.
 
 // Started returns what was odd about the machine's clock when this one started; ok is false if nothing was.
 func (c *Clock) Started() (j Jump, ok bool) { return c.started, c.started != Jump{} }
+
+// Break is by how much the clock went on from the mark that it was started with.
+func (c *Clock) Break() time.Duration { return c.down }
 
 // Check looks at the machine's clock and reports a jump since the last look.
 func (c *Clock) Check() (j Jump, ok bool) {
