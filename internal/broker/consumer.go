@@ -218,6 +218,9 @@ func (c *consumer) keep(ctx context.Context, put storage.Op) error {
 	if !b.keeps {
 		return nil
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	g.mu.Lock()
 	next := g.place()
@@ -229,7 +232,7 @@ func (c *consumer) keep(ctx context.Context, put storage.Op) error {
 	if err != nil {
 		return err
 	}
-	return awaitKept(ctx, done)
+	return <-done // whoever leaves meanwhile: what is in memory must be what is on disk
 }
 
 // awaitKept waits for a commit; a nil channel is one that is done.

@@ -388,6 +388,57 @@ func TestAConsumerThatIsChangedGoesOnAndOneThatIsDeletedIsGone(t *testing.T) {
 	})
 }
 
+// leaving is the context of a request whose client goes away as soon as something waits for it.
+type leaving struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+func (l leaving) Done() <-chan struct{} {
+	l.cancel()
+	return l.Context.Done()
+}
+
+func leave() leaving {
+	ctx, cancel := context.WithCancel(context.Background())
+	return leaving{ctx, cancel}
+}
+
+// Whoever asked may be gone before a consumer is kept, changed or forgotten: it is the same in memory and on disk.
+func TestARequestWhoseSenderLeavesIsDoneWholeOrNotAtAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		same := func(what string, err error, done func() bool) {
+			t.Helper()
+			before := done()
+			w.crash()
+			if after := done(); before != after || before != (err == nil) {
+				t.Errorf("%s: %v; it is so: %v, after a crash %v", what, err, before, after)
+			}
+		}
+		for range 20 { // what comes first is not always the same
+			w.changeAndLeave(t, same)
+		}
+	})
+}
+
+func (w *world) changeAndLeave(t *testing.T, same func(what string, err error, done func() bool)) {
+	c := ConsumerConfig{Filters: []string{"a/#"}, AckWait: 30 * time.Second}
+	_, err := w.b.PutConsumer(leave(), "c", c, latest)
+	same("made", err, func() bool { return w.b.consumers.get("c") != nil })
+	w.consume(t, "c", latest, nil)
+	c.MaxDeliver = 7
+	_, err = w.b.PutConsumer(leave(), "c", c, latest)
+	same("changed", err, func() bool { return w.info(t, "c").Config.MaxDeliver == 7 })
+	err = w.b.DeleteConsumer(leave(), "c")
+	same("deleted", err, func() bool { return w.b.consumers.get("c") == nil })
+	err = w.b.PutStream(leave(), "s", stream.Config{Filters: []string{"a/#"}})
+	same("declared", err, func() bool { return w.b.streams.Get("s") != nil })
+	err = w.b.DeleteStream(leave(), "s")
+	same("ended", err, func() bool { return w.b.streams.Get("s") == nil })
+}
+
 func TestAConsumerThatNobodyUsesEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -51,17 +51,16 @@ func (d Documents) All(ctx context.Context, kind string) iter.Seq2[[]byte, error
 	}
 }
 
-// commit submits changes of the store and waits until they are durable. If ctx is done first, they may still become so.
+// commit submits changes of the store and waits until they are durable. It gives up for ctx only before that: what is in
+// memory must be what is on disk, whoever leaves meanwhile.
 func (b *Broker) commit(ctx context.Context, ops ...storage.Op) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	err := b.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) { done <- err })
 	if err != nil {
 		return err
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return <-done
 }

@@ -84,6 +84,36 @@ func TestUsers(t *testing.T) {
 	}
 }
 
+// leaving is the context of a request whose client goes away as soon as something waits for it.
+type leaving struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+func (l leaving) Done() <-chan struct{} {
+	l.cancel()
+	return l.Context.Done()
+}
+
+func TestAChangeWhoseSenderLeavesIsTheSameInMemoryAndOnDisk(t *testing.T) {
+	e := engine(t)
+	u := must[*Users](t)(OpenUsers(t.Context(), e))
+	super := true
+	if err := u.Set(t.Context(), "alice", UserChange{Password: []byte("secret"), Superuser: &super}); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		super = !super
+		err := u.Set(leaving{ctx, cancel}, "alice", UserChange{Superuser: &super})
+		now, _ := u.Find("alice")
+		kept, _ := must[*Users](t)(OpenUsers(t.Context(), e)).Find("alice")
+		if now.Superuser != kept.Superuser || (now.Superuser == super) != (err == nil) {
+			t.Fatalf("%v; superuser to be %v, in memory %v, kept %v", err, super, now.Superuser, kept.Superuser)
+		}
+	}
+}
+
 func TestPages(t *testing.T) {
 	e, ctx := engine(t), t.Context()
 	u := must[*Users](t)(OpenUsers(ctx, e))

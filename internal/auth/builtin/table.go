@@ -116,19 +116,18 @@ func (t *table[T]) remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// commit waits until op is kept. If ctx ends first, op may be kept nevertheless.
+// commit waits until op is kept. It gives up for ctx only before that: what is in memory must be what is on disk, whoever
+// leaves meanwhile.
 func (t *table[T]) commit(ctx context.Context, op storage.Op) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	err := t.engine.Submit(0, storage.Unit{Ops: []storage.Op{op}}, func(_ message.Position, err error) { done <- err })
 	if err != nil {
 		return fmt.Errorf("storing %s: %w", t.kind, err)
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return <-done
 }
 
 // Page says which part of a list is asked for: the page'th, from 1, of limit rows.
