@@ -18,6 +18,7 @@ import (
 type Consumers interface {
 	Consumers(ctx context.Context) []broker.ConsumerInfo
 	Consumer(ctx context.Context, name string) (broker.ConsumerInfo, error)
+	ConsumerConfig(name string) (broker.ConsumerConfig, error)
 	PutConsumer(ctx context.Context, name string, c broker.ConsumerConfig, start stream.Offset) (made bool, err error)
 	DeleteConsumer(ctx context.Context, name string) error
 	// Poll gives out messages of a consumer; Acknowledge ends them, and Reject has them come again. Each returns when that is
@@ -138,30 +139,34 @@ func (c *consumers) list(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// find returns the consumer that a request names, if whoever sent it may use it.
-func (c *consumers) find(r *http.Request) (broker.ConsumerInfo, error) {
-	name := r.PathValue("name")
-	i, err := c.broker.Consumer(r.Context(), name)
-	if err != nil {
-		return i, noConsumer(name, err)
+// find returns the name of the consumer that a request names, and what it is told, if whoever sent the request may use it.
+func (c *consumers) find(r *http.Request) (name string, config broker.ConsumerConfig, err error) {
+	name = r.PathValue("name")
+	if config, err = c.broker.ConsumerConfig(name); err != nil {
+		return name, config, noConsumer(name, err)
 	}
-	return i, mayConsume(r, "filters", i.Config.Filters)
+	return name, config, mayConsume(r, "filters", config.Filters)
 }
 
 // mayChange keeps applications from the consumers of others.
-func mayChange(r *http.Request, i *broker.ConsumerInfo) error {
-	if who := PrincipalOf(r.Context()); who.Role == Client && i.Config.Owner != who.Name {
-		return Forbidden("%s did not make the consumer %q", who.Name, i.Name)
+func mayChange(r *http.Request, name string, config *broker.ConsumerConfig) error {
+	if who := PrincipalOf(r.Context()); who.Role == Client && config.Owner != who.Name {
+		return Forbidden("%s did not make the consumer %q", who.Name, name)
 	}
 	return nil
 }
 
 func (c *consumers) get(w http.ResponseWriter, r *http.Request) error {
-	i, err := c.find(r)
-	if err == nil {
-		WriteJSON(w, http.StatusOK, viewConsumer(&i))
+	name, _, err := c.find(r)
+	if err != nil {
+		return err
 	}
-	return err
+	i, err := c.broker.Consumer(r.Context(), name)
+	if err != nil {
+		return noConsumer(name, err)
+	}
+	WriteJSON(w, http.StatusOK, viewConsumer(&i))
+	return nil
 }
 
 func (c *consumers) put(w http.ResponseWriter, r *http.Request) error {
@@ -174,10 +179,10 @@ func (c *consumers) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	old, err := c.broker.Consumer(r.Context(), name)
+	old, err := c.broker.ConsumerConfig(name)
 	switch {
 	case err == nil:
-		if err := mayChange(r, &old); err != nil {
+		if err := mayChange(r, name, &old); err != nil {
 			return err
 		}
 	case !errors.Is(err, broker.ErrNoConsumer):
@@ -185,7 +190,7 @@ func (c *consumers) put(w http.ResponseWriter, r *http.Request) error {
 	}
 	secret := ""
 	if config.Push != nil {
-		if secret, err = c.push.admit(r, config.Push, old.Config.Push); err != nil {
+		if secret, err = c.push.admit(r, config.Push, old.Push); err != nil {
 			return err
 		}
 	}
@@ -287,15 +292,14 @@ func (in *consumerInput) start() (text string, o stream.Offset, err error) {
 }
 
 func (c *consumers) remove(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	i, err := c.find(r)
+	name, config, err := c.find(r)
 	var p *Problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
 		NoContent(w)
 		return nil
 	}
 	if err == nil {
-		err = mayChange(r, &i)
+		err = mayChange(r, name, &config)
 	}
 	if err != nil {
 		return err
@@ -314,19 +318,19 @@ func (c *consumers) messages(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Done(); err != nil {
 		return err
 	}
-	i, err := c.find(r)
+	name, config, err := c.find(r)
 	if err != nil {
 		return err
 	}
-	if i.Config.Push != nil {
-		return Conflict("PUSH_CONSUMER", "the consumer %q pushes its messages", i.Name)
+	if config.Push != nil {
+		return Conflict("PUSH_CONSUMER", "the consumer %q pushes its messages", name)
 	}
-	batch, err := c.broker.Poll(r.Context(), i.Name, max, maxPollBytes, time.Duration(wait)*time.Second)
+	batch, err := c.broker.Poll(r.Context(), name, max, maxPollBytes, time.Duration(wait)*time.Second)
 	if err != nil {
-		return noConsumer(i.Name, err)
+		return noConsumer(name, err)
 	}
 	if err := writeBatch(w, batch, as); err != nil || r.Context().Err() != nil {
-		c.broker.ReturnLeased(i.Name, batch)
+		c.broker.ReturnLeased(name, batch)
 	}
 	return nil
 }
@@ -400,18 +404,18 @@ func (c *consumers) answer(w http.ResponseWriter, r *http.Request, ids []string,
 			return BadRequest("ids[%d]: %q is no id of a message", n, id)
 		}
 	}
-	i, err := c.find(r)
+	name, _, err := c.find(r)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxPollWait*time.Second)
 	defer cancel()
-	unknown, err := do(ctx, i.Name, places)
+	unknown, err := do(ctx, name, places)
 	if err != nil {
 		if ctx.Err() != nil {
 			return Unavailable("it is not known to be kept; ask again")
 		}
-		return noConsumer(i.Name, err)
+		return noConsumer(name, err)
 	}
 	out := answered{Count: len(ids) - len(unknown), Unknown: []string{}}
 	for _, pos := range unknown {

@@ -1,11 +1,17 @@
 package api
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/message"
 )
 
 // ids are those of messages, as JSON.
@@ -61,6 +67,47 @@ func TestAConsumerIsMadePolledAcknowledgedAndDeleted(t *testing.T) {
 		}
 	}
 	b.fails("POST", "/consumers/c/ack", `{"ids":["1-0"]}`, 404, "CONSUMER_NOT_FOUND", `"c"`)
+}
+
+// uncounted are consumers that only say what they are told.
+type uncounted struct {
+	others // Consumers is a method, too
+	t      *testing.T
+}
+
+type others = Consumers
+
+func (u uncounted) Consumer(context.Context, string) (broker.ConsumerInfo, error) {
+	u.t.Error("the lag was counted, which may read megabytes of the log")
+	return broker.ConsumerInfo{}, nil
+}
+
+func (u uncounted) ConsumerConfig(string) (broker.ConsumerConfig, error) {
+	return broker.ConsumerConfig{Filters: []string{"a/#"}}, nil
+}
+
+func (u uncounted) Poll(context.Context, string, int, int, time.Duration) ([]broker.Leased, error) {
+	return nil, nil
+}
+
+func (u uncounted) Acknowledge(context.Context, string, []message.Position) ([]message.Position, error) {
+	return nil, nil
+}
+
+func TestAskingAndAcknowledgingCountNoLag(t *testing.T) {
+	c := &consumers{broker: uncounted{t: t}}
+	for _, do := range []struct {
+		request string
+		handle  func(http.ResponseWriter, *http.Request) error
+	}{{"/?wait_seconds=0", c.messages}, {"/", c.ack}} {
+		r := httptest.NewRequest("POST", do.request, strings.NewReader(`{"ids":["1-0"]}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.SetPathValue("name", "c")
+		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, Principal{Name: "admin", Role: Administrator}))
+		if err := do.handle(httptest.NewRecorder(), r); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestWhatIsWrongWithAConsumerIsNamed(t *testing.T) {

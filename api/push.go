@@ -230,18 +230,18 @@ func (p *pushing) start() {
 
 // watch begins to push for a consumer, or does it as it says now.
 func (p *pushing) watch(name string) {
-	i, err := p.broker.Consumer(p.ctx, name)
+	config, err := p.broker.ConsumerConfig(name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.active[name]; old != nil {
 		old.cancel()
 		delete(p.active, name)
 	}
-	if err != nil || i.Config.Push == nil || p.ctx.Err() != nil {
+	if err != nil || config.Push == nil || p.ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
-	a := &pushed{cancel: cancel, config: *i.Config.Push}
+	a := &pushed{cancel: cancel, config: *config.Push}
 	p.active[name] = a
 	for range max(1, a.config.Concurrency) {
 		p.wg.Go(func() { p.serve(ctx, name, a) })
@@ -302,11 +302,11 @@ func (p *pushing) handle(ctx context.Context, name string, a *pushed, l *broker.
 
 // allowed asks whether the application that made a consumer may still have its messages.
 func (p *pushing) allowed(ctx context.Context, name string) error {
-	i, err := p.broker.Consumer(ctx, name)
-	if err != nil || i.Config.Owner == "" || p.rules == nil {
+	config, err := p.broker.ConsumerConfig(name)
+	if err != nil || config.Owner == "" || p.rules == nil {
 		return err
 	}
-	return p.rules(ctx, i.Config.Owner, i.Config.Filters)
+	return p.rules(ctx, config.Owner, config.Filters)
 }
 
 // backoff is how long a message waits after so many deliveries: twice as long each time, and up to a half more or less, so

@@ -26,6 +26,18 @@ type ConsumerInfo struct {
 // ConsumerCounters rise from the start of the process on.
 type ConsumerCounters struct{ Delivered, Redelivered, Acknowledged, Returned, DeadLettered uint64 }
 
+// ConsumerConfig returns what a consumer is told to do, or ErrNoConsumer. It costs next to nothing, where Consumer may read
+// megabytes of the log to count the lag.
+func (b *Broker) ConsumerConfig(name string) (ConsumerConfig, error) {
+	c := b.consumers.get(name)
+	if c == nil {
+		return ConsumerConfig{}, ErrNoConsumer
+	}
+	c.group.mu.Lock()
+	defer c.group.mu.Unlock()
+	return c.doc.Config, nil
+}
+
 // Consumer describes a consumer, or returns ErrNoConsumer.
 func (b *Broker) Consumer(ctx context.Context, name string) (ConsumerInfo, error) {
 	c := b.consumers.get(name)
