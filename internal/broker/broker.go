@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/retain"
 	"github.com/barid-mqtt/barid/internal/router"
+	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/share"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/internal/stream"
@@ -105,7 +107,8 @@ type Broker struct {
 	connections   atomic.Int64
 	current       atomic.Pointer[config.Config]
 	subscriptions atomic.Int64
-	taps          atomic.Int64 // for streams of events
+	lastVersion   atomic.Pointer[session.Subscription] // see shared
+	taps          atomic.Int64                         // for streams of events
 	delayed       delayed
 	watch         watch
 	tracer        *tracing.Tracer // static; nil: nothing is traced
@@ -232,7 +235,9 @@ func (b *Broker) everySecond(now time.Time) {
 	b.watchStorage()
 	b.watchCertificates(now)
 	b.retained.Sweep(b.clock.At(now), 10_000)
-	b.collector.limitMemory()
+	if b.collector.limitMemory() {
+		b.work(debug.FreeOSMemory)
+	}
 	b.watchFailures(now)
 	b.trim()
 	b.trimSessions(now)

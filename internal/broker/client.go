@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"container/list"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,7 +8,6 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/retain"
-	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -54,20 +52,6 @@ type client struct {
 	persisted message.Position // its place in the log as the engine has it
 }
 
-// subscription is one of a client's subscriptions, by the filter that the client knows it by.
-type subscription struct {
-	key     string        // the filter that the client knows
-	filter  string        // what is matched: without share and with the listener's mount point
-	entry   *router.Entry // nil: a shared subscription, or one to a stream
-	group   *group        // nil: not shared
-	member  *member       // of group
-	follows *follower     // of a stream; nil: none
-	replay  *list.Element // of its client's replays; nil: none
-	only    bool          // it is exclusive
-	whole   bool          // all that it matches is granted to its client
-	changes int32         // versions made since its past was last forgotten
-}
-
 // topics are the filters of what the subscription may get.
 func (s *subscription) topics() []string {
 	if s.follows != nil {
@@ -95,7 +79,7 @@ func (s *subscription) newest() *session.Subscription {
 
 func (s *subscription) versions() *session.Subscription {
 	switch {
-	case s.entry != nil:
+	case s.routed():
 		return s.entry.Subscription()
 	case s.follows != nil:
 		return s.follows.sub.Load()
@@ -118,7 +102,7 @@ func (s *subscription) past() *session.Subscription {
 
 func (s *subscription) set(v *session.Subscription) {
 	switch {
-	case s.entry != nil:
+	case s.routed():
 		s.entry.Set(v)
 	case s.follows != nil:
 		s.follows.sub.Store(v)
@@ -182,8 +166,8 @@ func (c *client) setPresent(present bool) {
 		return
 	}
 	for _, s := range c.subs.all() {
-		if s.entry != nil {
-			c.broker.router.SetPresent(s.filter, s.entry, present)
+		if s.routed() {
+			c.broker.router.SetPresent(s.filter, &s.entry, present)
 		}
 	}
 }

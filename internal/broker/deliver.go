@@ -223,7 +223,7 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 	if c.subs.len() <= naiveMatches {
 		return func(dst []*session.Subscription, topic string, pos message.Position) []*session.Subscription {
 			for _, s := range c.subs.all() {
-				if s.entry != nil && mqtt.MatchTopic(s.filter, topic) {
+				if s.routed() && mqtt.MatchTopic(s.filter, topic) {
 					if v := s.versions().At(pos); v != nil {
 						dst = append(dst, v)
 					}
@@ -236,7 +236,7 @@ func (c *client) matcher() func(dst []*session.Subscription, topic string, pos m
 	if x == nil {
 		x = index.New[*subscription]()
 		for _, s := range c.subs.all() {
-			if s.entry != nil {
+			if s.routed() {
 				x.Add(s.filter, s)
 			}
 		}
@@ -267,7 +267,7 @@ func (c *client) Asks() *summary.Question {
 // filters appends the filters by which the client reads the log. The caller holds c.mu.
 func (c *client) filters(dst []string) []string {
 	for _, s := range c.subs.all() {
-		if s.entry != nil && len(dst) <= summary.FiltersMax {
+		if s.routed() && len(dst) <= summary.FiltersMax {
 			dst = append(dst, s.filter)
 		}
 	}

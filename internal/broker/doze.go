@@ -2,8 +2,6 @@ package broker
 
 import (
 	"container/list"
-	"iter"
-	"maps"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/index"
@@ -13,8 +11,8 @@ import (
 	"github.com/barid-mqtt/barid/internal/summary"
 )
 
-// This file keeps sessions small that sleep, since there may be many more of them than connections: with one subscription
-// such a session takes about 600 bytes, what the index and the registry have of it included.
+// This file keeps sessions small that sleep, since there may be many more of them than connections: such a session takes
+// about 360 bytes, what the registry and the timers have of it included, and its subscriptions as others do.
 
 // awake is the part of a client that it needs while it has a connection, or something under way. All that doze share one,
 // which has nothing: it may be read as any other, and whoever writes calls rouse first.
@@ -128,68 +126,4 @@ func (m moment) time() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, int64(m))
-}
-
-// subscriptions are a client's subscriptions by key. Most clients have few.
-type subscriptions struct {
-	few  []*subscription
-	many map[string]*subscription // instead of few; nil: few
-}
-
-// fewSubscriptions is how many are looked for one by one.
-const fewSubscriptions = 8
-
-func (s *subscriptions) get(key string) *subscription {
-	if s.many != nil {
-		return s.many[key]
-	}
-	for _, sub := range s.few {
-		if sub.key == key {
-			return sub
-		}
-	}
-	return nil
-}
-
-// put adds a subscription whose key is not there.
-func (s *subscriptions) put(sub *subscription) {
-	if s.many == nil && len(s.few) < fewSubscriptions {
-		s.few = append(s.few, sub)
-		return
-	}
-	if s.many == nil {
-		s.many = make(map[string]*subscription, 2*len(s.few))
-		for _, old := range s.few {
-			s.many[old.key] = old
-		}
-		s.few = nil
-	}
-	s.many[sub.key] = sub
-}
-
-func (s *subscriptions) remove(key string) {
-	delete(s.many, key)
-	for i, sub := range s.few {
-		if last := len(s.few) - 1; sub.key == key {
-			s.few[i], s.few[last] = s.few[last], nil
-			s.few = s.few[:last]
-			return
-		}
-	}
-}
-
-func (s *subscriptions) len() int { return len(s.few) + len(s.many) }
-
-// all lists them, in no particular order. The one that is at hand may be removed.
-func (s *subscriptions) all() iter.Seq2[string, *subscription] {
-	if s.many != nil {
-		return maps.All(s.many)
-	}
-	return func(yield func(string, *subscription) bool) {
-		for i := len(s.few) - 1; i >= 0; i-- { // what remove moves was there already
-			if !yield(s.few[i].key, s.few[i]) {
-				return
-			}
-		}
-	}
 }

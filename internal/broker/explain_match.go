@@ -65,8 +65,8 @@ func (c *client) match(s *subscription, topic string) (m matchedSubscription, ok
 	default:
 		ok, m.topics = s.matches(topic), s.topics()
 	}
-	m.info = ExplainedSubscription{SubscriptionInfo: c.subscriptionInfo(s.key, v), Kind: "plain", Pending: v.From == message.MaxPosition}
-	m.info.Filter = givenFilter(s.key)
+	m.info = ExplainedSubscription{SubscriptionInfo: c.subscriptionInfo(s.key(), v), Kind: "plain", Pending: v.From == message.MaxPosition}
+	m.info.Filter = givenFilter(s.key())
 	m.group, m.whole, m.stream = s.group, s.whole, s.follows != nil
 	switch {
 	case m.stream:

@@ -15,12 +15,17 @@ import (
 // While little is in use and much is allocated, as under a load of messages that go to disk, half of the heap is soon
 // full, and the collector would run all the time: then as much as busySlack may come on top, and the bound is so much
 // higher, or else the runtime would give memory back and take it again all the time.
+//
+// After a burst nothing may be allocated for long, and the collector not run: what the last cycle took for live, since it
+// was made meanwhile, and what was free stay. So there is one more cycle once it is quiet, if that is worth it.
 const (
 	gcPercent   = 50
 	memorySlack = 20 << 20
 	busySlack   = 32 << 20
 	littleHeap  = 60 << 20
 	manyCycles  = 8 // collections a second
+	quietTime   = 2 // seconds without one
+	quietGain   = 8 << 20
 )
 
 var tuned atomic.Bool
@@ -38,12 +43,13 @@ func TuneMemory() {
 type collector struct {
 	cycles  uint64
 	percent int
+	quiet   int // for how many seconds it has not run
 }
 
-// limitMemory follows what is in use. It is called every second.
-func (g *collector) limitMemory() {
+// limitMemory follows what is in use. It is called every second, and reports whether it is time to give memory back.
+func (g *collector) limitMemory() (giveBack bool) {
 	if !tuned.Load() {
-		return
+		return false
 	}
 	s := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
@@ -55,12 +61,26 @@ func (g *collector) limitMemory() {
 	// run for as long as they are there.
 	live, besides := of(0), of(1)-of(2)-of(3)-of(4)
 	limit := live + live/8 + memorySlack + max(0, besides)
+	giveBack = g.settled(s[5].Value.Uint64(), live, of(3)+of(4))
 	if g.spare(live, s[5].Value.Uint64()) {
 		limit += busySlack
 	}
 	if old := debug.SetMemoryLimit(-1); limit > old+old/32 || limit < old-old/32 { // setting it stops the world
 		debug.SetMemoryLimit(limit)
 	}
+	return giveBack
+}
+
+// settled reports whether the collector has been quiet for a while and holds memory that is worth a cycle.
+func (g *collector) settled(cycles uint64, live, held int64) bool {
+	if g.quiet++; cycles != g.cycles {
+		g.quiet = 0
+	}
+	if g.quiet < quietTime || held-live < live/16+quietGain {
+		return false
+	}
+	g.quiet = 0
+	return true
 }
 
 // spare has the collector run less often while little is in use and it runs all the time, and as usual again when it has

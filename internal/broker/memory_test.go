@@ -205,3 +205,32 @@ func TestADurableSessionLosesNothingWhileTheMemoryIsOverdrawn(t *testing.T) {
 		})
 	}
 }
+
+// Memory is given back once the collector was quiet, where that is worth a cycle, and not while it runs.
+func TestMemoryIsGivenBackWhenItIsQuiet(t *testing.T) {
+	const live = 100 << 20
+	var g collector
+	look := func(cycles uint64, held int64) bool {
+		settled := g.settled(cycles, live, held)
+		g.cycles = cycles
+		return settled
+	}
+	for i := range uint64(10) {
+		if look(i+1, 2*live) {
+			t.Fatal("it is given back while the collector runs")
+		}
+	}
+	for range 100 {
+		if look(10, live+live/16) {
+			t.Fatal("it is given back where it is little")
+		}
+	}
+	if !look(10, 2*live) {
+		t.Error("it is not given back")
+	}
+	for i := range quietTime - 1 {
+		if look(10, 2*live) {
+			t.Errorf("it is given back again %d s later", i+1)
+		}
+	}
+}

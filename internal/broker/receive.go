@@ -66,7 +66,7 @@ func (c *client) judgeSubscriptions() bool {
 			whole, known = whole && d == auth.Allow, known && d != auth.Unknown
 		}
 		if known {
-			s.whole = whole
+			s.grant(whole)
 		} // otherwise who granted it, or did not, has not been asked again
 		all = all && s.whole
 	}
@@ -111,7 +111,7 @@ func (c *client) permitted() {
 		return
 	}
 	for _, s := range c.subs.all() {
-		s.whole = false
+		s.grant(false)
 	}
 	l.receipts.known, l.receipts.version = true, p.Version()
 	l.receipts.all = c.judgeSubscriptions()

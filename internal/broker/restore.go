@@ -203,7 +203,7 @@ func (r *restorer) subscriptions() error {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		sub := &subscription{key: s.Key, filter: s.Filter, only: s.Exclusive}
+		sub := newSubscription(s.Key, s.Filter, s.Exclusive)
 		given := s.Key[strings.IndexByte(s.Key, 0)+1:]
 		if strings.HasPrefix(given, streamPrefix) {
 			r.follow(c, s, sub, given, versions)
@@ -458,7 +458,7 @@ func (b *Broker) wake(c *client) error {
 	}
 	for _, rp := range s.Replays {
 		if sub := c.subs.get(rp.Key); sub != nil && sub.newest() != nil {
-			sub.replay = c.replays.PushBack(&replay{key: rp.Key, of: sub, version: sub.newest(), after: rp.After, asOf: b.retainedAt})
+			sub.special().replay = c.replays.PushBack(&replay{key: rp.Key, of: sub, version: sub.newest(), after: rp.After, asOf: b.retainedAt})
 		}
 	}
 	c.asleep = nil
@@ -527,6 +527,6 @@ func (r *restorer) follow(c *client, s *state.Subscription, sub *subscription, g
 	}
 	c.subs.put(sub)
 	r.b.subscriptions.Add(1)
-	sub.follows = c.newFollower(st, s.Key, s.Filter, versions)
+	sub.special().follows = c.newFollower(st, s.Key, s.Filter, versions)
 	sub.follows.start(&stream.Offset{Since: place.Since, Position: place.Next}, place.Next)
 }

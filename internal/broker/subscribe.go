@@ -8,7 +8,6 @@ import (
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
-	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -138,7 +137,7 @@ func (c *client) startReplays(changes []change) {
 		}
 		c.rouse()
 		c.cancelReplay(ch.sub)
-		ch.sub.replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
+		ch.sub.special().replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
 		if at := slices.Index(c.coming, ch.key); at >= 0 {
 			c.coming = slices.Delete(c.coming, at, at+1)
 		}
@@ -257,6 +256,16 @@ func (c *client) replayOps(changes []change) (ops []storage.Op) {
 	return ops
 }
 
+// shared returns v, or the last version that was new if it says the same: most subscriptions are made many at a time, in
+// one place of the log.
+func (b *Broker) shared(v *session.Subscription) *session.Subscription {
+	if last := b.lastVersion.Load(); last != nil && v.Same(last) {
+		return last
+	}
+	b.lastVersion.Store(v)
+	return v
+}
+
 // inForce gives a pending version its place. The caller holds c.mu.
 func (c *client) inForce(ch *change, pos message.Position) {
 	if ch.sub.versions() == ch.version {
@@ -264,6 +273,7 @@ func (c *client) inForce(ch *change, pos message.Position) {
 		if !c.durable.Load() {
 			ch.version.Prev = nil // nobody reads the past of a session without one
 		}
+		ch.version = c.broker.shared(ch.version)
 		ch.sub.set(ch.version)
 		if f := ch.sub.follows; f != nil && !ch.version.Ended {
 			f.start(ch.offset, pos)
@@ -314,19 +324,19 @@ func (c *client) subscribe(l *link, f mqtt.FilterOptions, p *mqtt.Subscribe) (ch
 	version := session.NewSubscription(f, p.SubscriptionID, sub.past())
 	if sub != nil {
 		sub.set(version)
-		sub.changes++
+		sub.special().changes++
 		c.note(key)
 	} else {
-		sub = &subscription{key: key, filter: parsed.filter, only: parsed.exclusive}
+		sub = newSubscription(key, parsed.filter, parsed.exclusive)
 		c.subs.put(sub)
 		c.resubscribed()
 		if follows {
-			sub.follows = c.newFollower(parsed.stream, key, parsed.filter, version)
+			sub.special().follows = c.newFollower(parsed.stream, key, parsed.filter, version)
 		} else {
 			c.enter(key, sub, version, share)
 		}
 	}
-	sub.whole = granted == auth.Allow
+	sub.grant(granted == auth.Allow)
 	l.receipts.all = l.receipts.all && sub.whole
 	ch.key, ch.sub, ch.version = key, sub, version
 	if sub.follows != nil {
@@ -365,17 +375,19 @@ func (c *client) admit(sub *subscription, f parsedFilter, isNew bool) mqtt.Reaso
 // enter puts a new subscription where the router finds it.
 func (c *client) enter(key string, sub *subscription, version *session.Subscription, share string) {
 	if share == "" {
-		sub.entry = router.NewEntry(c, version)
+		sub.entry.To = c
+		sub.entry.Set(version)
 		c.count(sub.filter, 1)
-		c.broker.router.Add(sub.filter, sub.entry)
+		c.broker.router.Add(sub.filter, &sub.entry)
 		if c.link == nil && c.durable.Load() { // it was restored
-			c.broker.router.SetPresent(sub.filter, sub.entry, false)
+			c.broker.router.SetPresent(sub.filter, &sub.entry, false)
 		}
 		return
 	}
-	sub.member = &member{client: c}
-	sub.member.sub.Store(version)
-	sub.group = c.broker.groups.join(share, sub.filter, key, sub.member)
+	s := sub.special()
+	s.member = &member{client: c}
+	s.member.sub.Store(version)
+	s.group = c.broker.groups.join(share, sub.filter, key, sub.member)
 	c.rouse()
 	if c.groups == nil {
 		c.groups = make(map[*group]int)
@@ -455,6 +467,7 @@ func (c *client) cancelReplay(sub *subscription) {
 	if sub.replay != nil {
 		c.replays.Remove(sub.replay)
 		sub.replay = nil
+		sub.plain()
 	}
 }
 
@@ -482,7 +495,10 @@ func (c *client) prune() {
 			c.forget(key, sub)
 		case pruned.Prev == nil:
 			sub.set(pruned)
-			sub.changes = 0
+			if sub.changes > 0 {
+				sub.changes = 0
+				sub.plain()
+			}
 			delete(c.changed, key)
 		default:
 			sub.set(pruned)
@@ -524,7 +540,7 @@ func (c *client) forget(key string, sub *subscription) {
 		}
 		return
 	}
-	c.broker.router.Remove(sub.filter, sub.entry)
+	c.broker.router.Remove(sub.filter, &sub.entry)
 	c.count(sub.filter, -1)
 }
 

@@ -68,6 +68,53 @@ func BenchmarkMatchCold(b *testing.B) {
 	}
 }
 
+// BenchmarkMatchPresentCold is the same by MatchPresent, which is what a PUBLISH is matched with.
+func BenchmarkMatchPresentCold(b *testing.B) {
+	x, topics := fleet(), coldTopics()
+	var buf [16]*device
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if found, absent := x.MatchPresent(topics[i&(len(topics)-1)], buf[:0]); len(found) != 1 || absent != 0 {
+			b.Fatal("not one match")
+		}
+		i++
+	}
+}
+
+func BenchmarkMatchPresentHot(b *testing.B) {
+	x := fleet()
+	for _, i := range []int{7, 8, 9} {
+		topic := mixedTopic(i)
+		b.Run(mixedFilter(i), func(b *testing.B) {
+			var buf [16]*device
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, _ := x.MatchPresent(topic, buf[:0]); len(found) != 1 {
+					b.Fatal("not one match")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMatchPresentOfMany matches a filter that a million have of whom ten are present.
+func BenchmarkMatchPresentOfMany(b *testing.B) {
+	x := New[*device]()
+	devices := make([]device, million)
+	for i := range devices {
+		x.Add("news/+", &devices[i])
+		x.SetPresent("news/+", &devices[i], i < 10)
+	}
+	var buf [16]*device
+	b.ReportAllocs()
+	for b.Loop() {
+		if found, absent := x.MatchPresent("news/today", buf[:0]); len(found) != 10 || absent != million-10 {
+			b.Fatal(len(found), absent)
+		}
+	}
+}
+
 func BenchmarkMatchHot(b *testing.B) {
 	x := fleet()
 	for _, i := range []int{7, 8, 9} {

@@ -32,7 +32,7 @@
 // agree with the topic as far as they go. With hostile filters such as +/a/+/a that is as many nodes as somebody subscribed
 // to, never more: there is no backtracking. The topic's length enters once for each of those, at most.
 //
-// A subscription with a filter of its own takes one node of 32 bytes, a slot of about 16 bytes in a hash table, and the
+// A subscription with a filter of its own takes one node of 32 bytes, a slot of about 13 bytes in a hash table, and the
 // string. A filter's values are in the node if there is one, a slice if there are a few, and a tree with a position for each
 // value if there are many, so that subscriber number 100,000 of one filter costs what number 100 did, to add and to remove.
 //

@@ -69,7 +69,6 @@ func checkDict[T comparable](t fataler, d *dict[T], k keying) {
 // checkTable checks a table's size and its control words: a tag where there is a node, and a pass for every node that went on from a bucket.
 func checkTable[T comparable](t fataler, table *table[T], k keying) {
 	t.Helper()
-	mask := len(table.buckets) - 1
 	if slots := len(table.buckets) * bucketSlots; len(table.buckets) > 1 && table.used < slots/8 {
 		t.Fatalf("%d nodes keep %d slots", table.used, slots)
 	}
@@ -84,7 +83,7 @@ func checkTable[T comparable](t fataler, table *table[T], k keying) {
 			if n == nil {
 				continue
 			}
-			for home := int(k.hash(n.label)) & mask; home != i; home = (home + 1) & mask {
+			for home := table.home(k.hash(n.label)); home != i; home = table.after(home) {
 				passes[home]++
 			}
 		}

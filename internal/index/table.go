@@ -24,8 +24,8 @@ type dict[T comparable] struct {
 // table is an open-addressed hash table. Its nodes never move: growing makes a new table, and the old one stays as it is
 // for those who still read it.
 type table[T comparable] struct {
-	buckets []bucket[T] // a power of two
-	used    int         // nodes in the table or in all of fan; owned by the writer
+	buckets []bucket[T]
+	used    int // nodes in the table or in all of fan; owned by the writer
 	fan     *[fanOut]dict[T]
 }
 
@@ -106,9 +106,8 @@ func fanIndex(h uint64) uint64 { return (h >> 48) % fanOut }
 
 // search returns the node with that key, and eight times its bucket plus its slot, or -1.
 func (t *table[T]) search(h uint64, key string, levels bool) (at int, n *node[T]) {
-	mask := len(t.buckets) - 1
 	tags := tagOf(h) * lowBits
-	for i, left := int(h)&mask, mask; ; i, left = (i+1)&mask, left-1 {
+	for i, left := t.home(h), len(t.buckets)-1; ; i, left = t.after(i), left-1 {
 		b := &t.buckets[i]
 		ctrl := b.ctrl.Load()
 		// The bytes of diff that are zero are the tags that fit; more bits may be set by mistake, none is forgotten.
@@ -123,6 +122,18 @@ func (t *table[T]) search(h uint64, key string, levels bool) (at int, n *node[T]
 			return -1, nil
 		}
 	}
+}
+
+// home is the bucket at which the search for a hash begins: its lower half as a part of the buckets, by a multiplication, so
+// that their number may be any.
+func (t *table[T]) home(h uint64) int { return int(uint64(uint32(h)) * uint64(len(t.buckets)) >> 32) }
+
+// after is the bucket after i, around the end.
+func (t *table[T]) after(i int) int {
+	if i++; i < len(t.buckets) {
+		return i
+	}
+	return 0
 }
 
 // isKey reports whether n is found under key.
@@ -151,7 +162,7 @@ func (d *dict[T]) insert(h uint64, n *node[T], k keying) {
 			}
 			break
 		}
-		t = t.resized(2*len(t.buckets), k)
+		t = t.resized(larger(len(t.buckets)), k)
 		p.tab.Store(t)
 	}
 	t.place(h, n)
@@ -170,14 +181,22 @@ func capacity(buckets int) int {
 	return buckets * bucketSlots * 3 / 4
 }
 
+// larger is how many buckets come after so many: twice as many while they are few, and later a quarter more, so that no
+// more than two fifths of the slots are empty.
+func larger(buckets int) int {
+	if buckets < 32 {
+		return 2 * buckets
+	}
+	return buckets + buckets/4
+}
+
 func newTable[T comparable](buckets int) *table[T] {
 	return &table[T]{buckets: make([]bucket[T], buckets)}
 }
 
 // place puts a node into the first free slot from its bucket on. Readers may be looking.
 func (t *table[T]) place(h uint64, n *node[T]) {
-	mask := len(t.buckets) - 1
-	for i := int(h) & mask; ; i = (i + 1) & mask {
+	for i := t.home(h); ; i = t.after(i) {
 		b := &t.buckets[i]
 		ctrl := b.ctrl.Load()
 		for j := range bucketSlots {
@@ -216,8 +235,7 @@ func (t *table[T]) clear(h uint64, at int) {
 	b := &t.buckets[at/8]
 	b.slots[at%8].Store(nil)
 	b.ctrl.Store(b.ctrl.Load() &^ (0xFF << (at % 8 * 8)))
-	mask := len(t.buckets) - 1
-	for i := int(h) & mask; i != at/8; i = (i + 1) & mask {
+	for i := t.home(h); i != at/8; i = t.after(i) {
 		b := &t.buckets[i]
 		if ctrl := b.ctrl.Load(); ctrl>>passShift < passMax {
 			b.ctrl.Store(ctrl - 1<<passShift)

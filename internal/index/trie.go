@@ -89,14 +89,14 @@ func (x *Index[T]) addWildcard(filter string, v T) (added, fresh bool) {
 	for {
 		slot := k.slot(rest, x.seed)
 		if slot == nil || slot.Load() == nil {
-			k.put(x.leaf(rest, v), x.seed)
+			k.put(x.leaf(filter, rest, v), x.seed)
 			return true, true
 		}
 		n := slot.Load()
 		shared := sharedLevels(n.label, rest)
 		switch {
 		case shared < len(n.label):
-			slot.Store(x.split(n, shared, rest, v))
+			slot.Store(x.split(n, shared, filter, rest, v))
 			return true, true
 		case shared == len(rest):
 			fresh = !n.hasValues()
@@ -109,28 +109,35 @@ func (x *Index[T]) addWildcard(filter string, v T) (added, fresh bool) {
 		rest = rest[shared+1:]
 		if k = n.kids(); k == nil {
 			k = &kids[T]{}
-			k.put(x.leaf(rest, v), x.seed)
+			k.put(x.leaf(filter, rest, v), x.seed)
 			slot.Store(n.withKids(k))
 			return true, true
 		}
 	}
 }
 
-// leaf returns a node for the rest of a filter. It copies the string: a part of a long filter would keep all of it.
-func (x *Index[T]) leaf(rest string, v T) *node[T] {
-	return &node[T]{label: strings.Clone(rest), one: v}
+// leaf returns a node for the rest of a filter. Where the rest is a small part of it, it copies the string, since it would
+// keep all of it; else the filter is there anyway, as long as somebody subscribes to it.
+func (x *Index[T]) leaf(filter, rest string, v T) *node[T] {
+	if len(filter)-len(rest) > sharedText {
+		rest = strings.Clone(rest)
+	}
+	return &node[T]{label: rest, one: v}
 }
+
+// sharedText is how many bytes a label may keep that are not its own.
+const sharedText = 32
 
 // split returns what takes n's place when a filter leaves its label after shared bytes: a node for the levels before, whose
 // children are n with the levels after and, unless it ends there, the filter's own rest.
-func (x *Index[T]) split(n *node[T], shared int, rest string, v T) *node[T] {
+func (x *Index[T]) split(n *node[T], shared int, filter, rest string, v T) *node[T] {
 	k := &kids[T]{}
 	k.put(n.withLabel(strings.Clone(n.label[shared+1:])), x.seed)
 	label := strings.Clone(rest[:shared])
 	if shared == len(rest) {
 		return makeNode(label, []T{v}, k)
 	}
-	k.put(x.leaf(rest[shared+1:], v), x.seed)
+	k.put(x.leaf(filter, rest[shared+1:], v), x.seed)
 	return makeNode(label, nil, k)
 }
 

@@ -49,6 +49,13 @@ func (s *Subscription) Committed(from message.Position) *Subscription {
 	return &c
 }
 
+// Same reports whether s and o say the same and have the same past.
+func (s *Subscription) Same(o *Subscription) bool {
+	a, b := *s, *o
+	a.ids, b.ids = nil, nil
+	return a == b
+}
+
 // Options returns the options as a SUBSCRIBE packet says them.
 func (s *Subscription) Options() mqtt.FilterOptions {
 	return mqtt.FilterOptions{
