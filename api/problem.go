@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/storage"
 )
 
@@ -63,6 +64,8 @@ func notKept(err error) error {
 		return p
 	case errors.Is(err, storage.ErrBusy):
 		return Unavailable("the broker is busy")
+	case errors.Is(err, broker.ErrStopping), errors.Is(err, storage.ErrClosed):
+		return Unavailable("the broker is stopping")
 	}
 	return err
 }

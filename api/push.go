@@ -40,6 +40,9 @@ const (
 	maxURL             = 2048
 )
 
+// lastSettle is how long a push that is to end may take to acknowledge what was accepted.
+const lastSettle = 2 * time.Second
+
 // Between two tries of a message.
 const (
 	firstBackoff = time.Second
@@ -276,24 +279,27 @@ func (p *pushing) ended(name string, a *pushed) {
 }
 
 // handle pushes a message, and acknowledges it or gives it back for later. What is not settled comes again by itself.
+// Where all is to end, or the consumer was told something else, what is under way has a moment to end well: who has
+// accepted a message does not get it again.
 func (p *pushing) handle(ctx context.Context, name string, a *pushed, l *broker.Leased) {
-	err := p.allowed(ctx, name)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.Timeout+maxPollWait*time.Second)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastSettle, cancel) })()
+	err := p.allowed(late, name)
 	if err == nil {
-		err = p.post(ctx, name, &a.config, l)
+		err = p.post(late, name, &a.config, l)
 	}
-	if ctx.Err() != nil {
-		p.broker.ReturnLeased(name, []broker.Leased{*l}) // the end of the broker, or of what the consumer was told
+	if ctx.Err() != nil && err != nil {
+		p.broker.ReturnLeased(name, []broker.Leased{*l})
 		return
 	}
-	settle, cancel := context.WithTimeout(ctx, maxPollWait*time.Second)
-	defer cancel()
 	ids := []message.Position{l.Position}
 	if err == nil {
-		_, err = p.broker.Acknowledge(settle, name, ids)
+		_, err = p.broker.Acknowledge(late, name, ids)
 	} else {
 		wait := backoff(l.Deliveries)
 		p.log.Warn("a push failed", "consumer", name, "id", broker.Position(l.Position), "deliveries", l.Deliveries, "again_in", wait.Round(time.Millisecond), "error", err)
-		_, err = p.broker.Reject(settle, name, ids, wait)
+		_, err = p.broker.Reject(late, name, ids, wait)
 	}
 	if err != nil && !errors.Is(err, broker.ErrNoConsumer) && ctx.Err() == nil {
 		p.log.Warn("a push was not settled", "consumer", name, "error", err)

@@ -109,6 +109,22 @@ func TestAPushThatFailsIsTriedAgainInOrderAndThenGoesToItsTopic(t *testing.T) {
 	}
 }
 
+func TestWhatWasAcceptedAsTheServerEndsIsAcknowledged(t *testing.T) {
+	b := newBench(t).asAdmin()
+	url, requests := hook(t, func(int64, http.ResponseWriter) {
+		<-b.ctx.Done() // the server is closing
+	})
+	b.ok("PUT", "/consumers/c", `{"filters":["a"],"push":{"url":"`+url+`"}}`)
+	b.ok("POST", "/publish", `{"topic":"a","qos":1}`)
+	receive(t, requests)
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if i, err := b.broker.Consumer(t.Context(), "c"); err != nil || i.InFlight != 0 || i.Counters.Acknowledged != 1 {
+		t.Errorf("%+v, %v", i, err)
+	}
+}
+
 func TestADeletedConsumerPushesNoMore(t *testing.T) {
 	b := newBench(t).asAdmin()
 	url, requests := hook(t, func(int64, http.ResponseWriter) {})

@@ -2,8 +2,8 @@ package broker
 
 import "errors"
 
-// errStopping is why a broker that stops is not ready.
-var errStopping = errors.New("the broker is stopping")
+// ErrStopping is why a broker that stops is not ready, and what requests that wait for it are told. Match it with errors.Is.
+var ErrStopping = errors.New("the broker is stopping")
 
 // Ready reports why clients should go elsewhere; nil: they are welcome.
 func (b *Broker) Ready() error {
@@ -11,7 +11,7 @@ func (b *Broker) Ready() error {
 	stopped := b.stopped
 	b.mu.Unlock()
 	if stopped {
-		return errStopping
+		return ErrStopping
 	}
 	return b.engine.Health().Err
 }

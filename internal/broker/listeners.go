@@ -118,7 +118,7 @@ func (b *Broker) startListener(s *listenerState) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped {
-		return errors.Join(errStopping, l.Close())
+		return errors.Join(ErrStopping, l.Close())
 	}
 	s.opened(l)
 	b.acceptFrom(s, l)

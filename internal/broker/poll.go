@@ -122,7 +122,7 @@ func (c *consumer) await(ctx context.Context, p *poller, d time.Duration) error 
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.broker.ctx.Done():
-		return errStopping
+		return ErrStopping
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package crash
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -43,7 +44,8 @@ type broker struct {
 
 func newBroker(dir, durability string, sets ...string) *broker {
 	b := &broker{args: []string{"serve"}}
-	for _, set := range append(sets, "data_dir="+dir, "durability="+durability, "listeners.tcp.bind=127.0.0.1:0", "listeners.ws=", "api.bind=", "logging.level=warn") {
+	usual := []string{"data_dir=" + dir, "durability=" + durability, "listeners.tcp.bind=127.0.0.1:0", "listeners.ws=", "api.bind=", "logging.level=warn", "logging.levels.api=error"}
+	for _, set := range append(usual, sets...) {
 		b.args = append(b.args, "--set", set)
 	}
 	return b
@@ -122,6 +124,34 @@ func (b *broker) stop(limit time.Duration) error {
 	_ = b.cmd.Process.Kill() // it may just have ended
 	<-b.done
 	return b.forget()
+}
+
+// replace kills the process, or stops it, and starts another. It returns false if that could not be done.
+func (b *broker) replace(rng *rand.Rand, h *history) bool {
+	broken := func(err error) bool {
+		if err != nil {
+			h.fail("after %d kills and %d stops: %v", b.kills, b.stops, err)
+		}
+		return err != nil
+	}
+	var err error
+	switch rng.IntN(6) {
+	case 0:
+		err = b.stop(stopLimit)
+	case 1:
+		err = b.stop(upTo(rng, 20*time.Millisecond))
+	default:
+		err = b.kill()
+	}
+	broken(err)
+	for rng.IntN(4) == 0 { // while it starts
+		if broken(b.launch()) {
+			return false
+		}
+		time.Sleep(upTo(rng, 100*time.Millisecond))
+		broken(b.kill())
+	}
+	return !broken(b.start())
 }
 
 // forget makes room for what the next process prints. A panic or an error in what this one printed is an error.

@@ -12,6 +12,8 @@
 //   - a retained message was never older than the last acknowledged one,
 //   - no session, and no subscription, was forgotten.
 //
+// Consumers of the HTTP API are killed likewise: see consumers_test.go.
+//
 // A run is as long as BARID_CRASH_SECONDS says, or a few seconds. BARID_CRASH_SEED repeats the choices of an earlier run,
 // though not its timing.
 package crash
@@ -62,25 +64,36 @@ func TestABrokerThatForgetsIsFoundOut(t *testing.T) {
 }
 
 func mustKeepItsPromises(t *testing.T, durability string, length time.Duration, kills int) {
-	if s := os.Getenv("BARID_CRASH_SECONDS"); s != "" {
-		seconds, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("BARID_CRASH_SECONDS: %v", err)
-		}
-		length = time.Duration(seconds) * time.Second
-	}
 	w := newWorld(t, durability, seed(t))
-	w.run(length, kills)
-	for _, text := range w.history.broken {
+	w.run(lasting(t, length), kills)
+	w.history.report(t, w.broker)
+	t.Log(w.figures())
+}
+
+// lasting is how long a run is to be under load: as long as BARID_CRASH_SECONDS says, or as usual.
+func lasting(t *testing.T, usual time.Duration) time.Duration {
+	s := os.Getenv("BARID_CRASH_SECONDS")
+	if s == "" {
+		return usual
+	}
+	seconds, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("BARID_CRASH_SECONDS: %v", err)
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// report fails the test for each promise that was broken.
+func (h *history) report(t *testing.T, b *broker) {
+	for _, text := range h.broken {
 		t.Error(text)
 	}
-	if n := w.history.violations(); n > len(w.history.broken) {
-		t.Errorf("and %d more", n-len(w.history.broken))
+	if n := h.violations(); n > len(h.broken) {
+		t.Errorf("and %d more", n-len(h.broken))
 	}
 	if t.Failed() {
-		t.Logf("the brokers printed:\n%s", w.broker.printed())
+		t.Logf("the brokers printed:\n%s", b.printed())
 	}
-	t.Log(w.figures())
 }
 
 // seed returns the seed of a test's choices, and prints it.

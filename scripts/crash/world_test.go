@@ -164,33 +164,10 @@ func (w *world) publishers() {
 
 // disturb kills, stops and starts the broker. It returns false if it could not be started any more.
 func (w *world) disturb(until time.Time, kills int) bool {
-	rng, b := w.rng(2), w.broker
-	broken := func(err error) bool {
-		if err != nil {
-			w.history.fail("after %d kills and %d stops: %v", b.kills, b.stops, err)
-		}
-		return err != nil
-	}
-	for time.Now().Before(until) || b.kills < kills {
+	rng := w.rng(2)
+	for time.Now().Before(until) || w.broker.kills < kills {
 		w.pause(rng, 1200*time.Millisecond)
-		var err error
-		switch rng.IntN(6) {
-		case 0:
-			err = b.stop(stopLimit)
-		case 1:
-			err = b.stop(upTo(rng, 20*time.Millisecond))
-		default:
-			err = b.kill()
-		}
-		broken(err)
-		for rng.IntN(4) == 0 { // while it starts
-			if broken(b.launch()) {
-				return false
-			}
-			w.pause(rng, 100*time.Millisecond)
-			broken(b.kill())
-		}
-		if broken(b.start()) {
+		if !w.broker.replace(rng, w.history) {
 			return false
 		}
 		w.checkRetained(0)
