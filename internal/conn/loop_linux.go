@@ -137,7 +137,7 @@ func (l *Loop) wake() {
 }
 
 func (l *Loop) watch(fd int) error {
-	return syscall.EpollCtl(l.epfd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: epollEvents, Fd: int32(fd)})
+	return control(l.epfd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: epollEvents, Fd: int32(fd)})
 }
 
 // add takes a connection in. The caller holds d.mu.
@@ -166,7 +166,7 @@ func (l *Loop) remove(d *driver) bool {
 	if !l.forget(d) {
 		return false
 	}
-	_ = syscall.EpollCtl(l.epfd, syscall.EPOLL_CTL_DEL, d.fd, nil)
+	_ = control(l.epfd, syscall.EPOLL_CTL_DEL, d.fd, nil)
 	return true
 }
 

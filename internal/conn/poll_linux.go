@@ -5,6 +5,14 @@ import (
 	"unsafe"
 )
 
+// control adds a descriptor to those that are polled, or takes it out.
+func control(epfd, op, fd int, e *syscall.EpollEvent) error {
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(epfd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(e)), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // pollNow asks for events without waiting for them.
 func pollNow(epfd int, events []syscall.EpollEvent) (int, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),

@@ -16,8 +16,9 @@ type Conn struct {
 	fd     int
 	remote net.Addr
 
-	users  atomic.Int32           // system calls that are under way, and closed
-	polled atomic.Pointer[polled] // nil: the poller does not have it
+	users   atomic.Int32           // system calls that are under way, and closed
+	lingers atomic.Bool            // closing waits
+	polled  atomic.Pointer[polled] // nil: the poller does not have it
 
 	mu sync.Mutex // serialises Close and poll
 }
@@ -166,7 +167,10 @@ func (c *Conn) Close() error {
 	if p := c.polled.Load(); p != nil {
 		return p.file.Close()
 	}
-	return os.NewSyscallError("close", syscall.Close(c.fd))
+	if c.lingers.Load() {
+		return os.NewSyscallError("close", syscall.Close(c.fd))
+	}
+	return os.NewSyscallError("close", closeNow(c.fd))
 }
 
 // RemoteAddr returns the client's address.
@@ -210,6 +214,7 @@ func (c *Conn) SetLinger(seconds int) error {
 	if seconds >= 0 {
 		l.Onoff = 1
 	}
+	c.lingers.Store(seconds > 0)
 	return c.control("setsockopt", func(fd int) error {
 		return syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &l)
 	})

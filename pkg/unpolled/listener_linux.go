@@ -20,11 +20,11 @@ type listener struct {
 
 	closed atomic.Bool
 
-	mu  sync.Mutex // guards what follows: what the last try returned
-	try func(fd uintptr) bool
-	fd  int
-	sa  syscall.Sockaddr
-	err error
+	mu   sync.Mutex // guards what follows: what the last try returned
+	try  func(fd uintptr) bool
+	fd   int
+	from net.Addr
+	err  error
 }
 
 // Listener returns a listener whose connections are unpolled. It owns ln. If ln is not a socket, or is one that is closed,
@@ -51,7 +51,7 @@ func Listener(ln net.Listener) net.Listener {
 	}
 	l.try = func(fd uintptr) bool {
 		for {
-			l.fd, l.sa, l.err = syscall.Accept4(int(fd), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+			l.fd, l.from, l.err = acceptNow(int(fd))
 			if l.err != syscall.EINTR && l.err != syscall.ECONNABORTED { // who left before it was accepted
 				return l.err != syscall.EAGAIN
 			}
@@ -77,7 +77,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "accept", Net: l.addr.Network(), Addr: l.addr, Err: err}
 	}
-	return &Conn{fd: l.fd, remote: address(l.sa)}, nil
+	return &Conn{fd: l.fd, remote: l.from}, nil
 }
 
 // Addr returns the address that it listens on.
