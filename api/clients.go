@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -60,6 +61,7 @@ type clientView struct {
 	AwaitingRelMax any     `json:"awaiting_rel_max"`
 	Behind         bool    `json:"behind"`
 	Will           *will   `json:"will,omitempty"`
+	clientCounts
 }
 
 // will is what is published if a client goes without saying so.
@@ -88,7 +90,7 @@ func (c *clients) view(i *broker.ClientInfo) clientView {
 		ClientID: i.ClientID, Node: c.node, Listener: i.Listener, MountPoint: i.MountPoint, Connected: i.Connected,
 		CreatedAt: stamp(i.Created), KeepAlive: int(i.KeepAlive), CleanStart: i.CleanStart, Expiry: i.Expiry, Durable: i.Durable,
 		Subscriptions: i.Subscriptions, SubsMax: orInfinity(i.SubscriptionsMax), QueueMax: orInfinity(i.QueueMax), AwaitingRelMax: orInfinity(i.AwaitingRelMax), InFlight: i.InFlight, InFlightMax: i.ReceiveMaximum,
-		Queued: i.Queued, AwaitingRel: i.AwaitingRel, Behind: i.Behind,
+		Queued: i.Queued, AwaitingRel: i.AwaitingRel, Behind: i.Behind, clientCounts: countsOf(i),
 	}
 	if i.Username != "" {
 		v.Username = &i.Username
@@ -139,24 +141,27 @@ func hostPort(a net.Addr) (host string, port int) {
 func (c *clients) list(w http.ResponseWriter, r *http.Request) error {
 	q := NewQuery(r)
 	page := q.Page()
-	match := clientFilter(q)
+	q.node(c.node)
+	match, fields := clientFilter(q), q.fields(clientFields)
 	if err := q.Done(); err != nil {
 		return err
 	}
-	infos := c.broker.Clients(match)
-	views := make([]clientView, 0, page.Limit)
-	cut := Of(page, infos)
+	cut := Of(page, c.broker.Clients(match))
+	views := make([]any, len(cut.Data))
 	for i := range cut.Data {
-		views = append(views, c.view(&cut.Data[i]))
+		v := c.view(&cut.Data[i])
+		if views[i] = &v; len(fields) > 0 {
+			views[i] = pick(&v, fields)
+		}
 	}
-	WriteJSON(w, http.StatusOK, List[clientView]{Data: views, Meta: cut.Meta})
+	WriteJSON(w, http.StatusOK, List[any]{Data: views, Meta: cut.Meta})
 	return nil
 }
 
 // clientFilter reads what a client has to be like.
 func clientFilter(q *Query) func(*broker.ClientInfo) bool {
 	ids, names := q.Strings("clientid"), q.Strings("username")
-	likeID, likeName, ip := q.String("like_clientid"), q.String("like_username"), q.String("ip_address")
+	likeID, likeName, ip := q.String("like_clientid"), q.String("like_username"), q.address("ip_address")
 	state := q.OneOf("conn_state", "connected", "idle", "disconnected")
 	clean, version := q.Bool("clean_start"), q.Int("proto_ver", 0, 3, 5)
 	created, connected := q.between("created_at"), q.between("connected_at")
@@ -179,6 +184,19 @@ func (q *Query) between(name string) func(time.Time) bool {
 	return func(t time.Time) bool {
 		return (from.IsZero() || !t.IsZero() && !t.Before(from)) && (to.IsZero() || !t.IsZero() && !t.After(to))
 	}
+}
+
+// address reads an IP address, and returns it as addresses are written.
+func (q *Query) address(name string) string {
+	v := q.String(name)
+	if v == "" {
+		return ""
+	}
+	a, err := netip.ParseAddr(v)
+	if err != nil {
+		q.wrong(name, "%q is no IP address", v)
+	}
+	return a.String()
 }
 
 // noClient translates the broker's error.
@@ -276,6 +294,7 @@ func (s *subscriptions) Routes() []Route {
 func (s *subscriptions) list(w http.ResponseWriter, r *http.Request) error {
 	q := NewQuery(r)
 	page := q.Page()
+	q.node(s.node)
 	id, topic, group, matches := q.String("clientid"), q.String("topic"), q.String("share_group"), q.String("match_topic")
 	qos := q.Int("qos", -1, 0, 2)
 	durable := q.Bool("durable")
@@ -331,6 +350,7 @@ func (s *subscriptions) filters(match func(string) bool) []topicView {
 func (s *subscriptions) topics(w http.ResponseWriter, r *http.Request) error {
 	q := NewQuery(r)
 	page, topic := q.Page(), q.String("topic")
+	q.node(s.node)
 	if err := q.Done(); err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -51,6 +53,26 @@ func TestClientsAreListedFilteredAndPaged(t *testing.T) {
 		t.Errorf("dev-1 is %v", one)
 	}
 	b.fails("GET", "/clients/nobody", "", 404, "CLIENTID_NOT_FOUND", "nobody")
+	for query, part := range map[string]string{
+		"proto_ver=6": "proto_ver", "clean_start=maybe": "clean_start", "ip_address=localhost": "ip_address", "ip_address=10.0.0.300": "ip_address",
+		"lte_connected_at=-1": "lte_connected_at", "limit=10001": "limit", "page=0": "page", "colour=red": "colour", "node=n2": "there is no node",
+		"fields=clientid,colour": `"colour"`, "fields=clientid,,node": "fields", "fields=clientid,clientid": "twice", "fields=a&fields=b": "once",
+		"fields=ALL": "fields", "like_clientid=a&like_clientid=b": "once", "like_clientid=%ff": "UTF-8", "clientid=a%00": "NUL",
+	} {
+		b.fails("GET", "/clients?"+query, "", 400, "BAD_REQUEST", part)
+	}
+	for _, path := range []string{"/subscriptions", "/topics"} {
+		b.fails("GET", path+"?node=n2", "", 400, "BAD_REQUEST", "there is no node")
+		b.ok("GET", path+"?node=n1", "")
+	}
+	if v := b.ok("GET", "/clients?fields=clientid,username,send_msg.dropped,disconnected_at&clientid=dev-1&node=n1", ""); !reflect.DeepEqual(v["data"],
+		[]any{map[string]any{"clientid": "dev-1", "username": nil, "send_msg.dropped": 0.0}}) {
+		t.Errorf("some fields: %v", v["data"])
+	}
+	all, every := b.ok("GET", "/clients?fields=all", ""), b.ok("GET", "/clients", "")
+	if !reflect.DeepEqual(all, every) {
+		t.Errorf("all fields: %v, not %v", all, every)
+	}
 	b.fails("GET", "/clients?conn_state=asleep", "", 400, "BAD_REQUEST", "conn_state")
 	b.fails("GET", "/clients?gte_created_at=noon", "", 400, "BAD_REQUEST", "gte_created_at")
 }
@@ -120,4 +142,42 @@ func TestAWillIsShownUntilItIsDiscarded(t *testing.T) {
 	if code, v := b.do("GET", "/clients/a", ""); code != 404 {
 		t.Errorf("afterwards: %d %v", code, v)
 	}
+}
+
+// A client's numbers are those of EMQX's resource: traffic over its connection, and what was lost.
+func TestAClientsTrafficAndLossesAreCounted(t *testing.T) {
+	b := newBenchWith(t, func(cfg *config.Config) {
+		cfg.Auth.BuiltIn.Rules = true
+	}).asAdmin()
+	if code, v := b.do("POST", "/authorization/sources/built_in_database/rules/all", `{"rules":[{"topic":"no/#","permission":"deny","action":"publish"},{"topic":"#","permission":"allow","action":"all"}]}`); code != 204 {
+		t.Fatalf("%d %v", code, v)
+	}
+	d := b.connect(&mqtt.Connect{Version: mqtt.V5, ClientID: "a", CleanStart: true, SessionExpirySeconds: 100, MaximumPacketSize: 60}, "t/#")
+	d.send(&mqtt.Publish{Topic: []byte("u"), Payload: []byte("0")})
+	d.send(&mqtt.Publish{Topic: []byte("no/1"), QoS: 1, PacketID: 1})
+	d.receive()
+	d.send(&mqtt.Publish{Topic: []byte("u"), QoS: 2, PacketID: 2})
+	d.receive()
+	b.do("POST", "/publish", `{"topic":"t/1","payload":"x","qos":1}`)
+	d.receive()
+	b.do("POST", "/publish", `{"topic":"t/1","payload":"`+strings.Repeat("x", 100)+`","qos":1}`)
+	d.send(&mqtt.Puback{Ack: mqtt.Ack{PacketID: 1}})
+	d.send(&mqtt.Pingreq{})
+	d.receive()
+	v := b.ok("GET", "/clients/a", "")
+	for name, want := range map[string]float64{
+		"recv_msg": 3, "recv_msg.qos0": 1, "recv_msg.qos1": 1, "recv_msg.qos2": 1, "recv_msg.dropped": 1, "recv_msg.dropped.await_pubrel_timeout": 0,
+		"recv_pkt": 7, "send_pkt": 6, "send_msg": 1, "send_msg.qos1": 1, "send_msg.dropped": 1, "send_msg.dropped.too_large": 1, "mqueue_dropped": 0,
+	} {
+		if v[name] != want {
+			t.Errorf("%s is %v, not %v", name, v[name], want)
+		}
+	}
+	for _, name := range []string{"recv_cnt", "recv_oct", "send_cnt", "send_oct"} {
+		if n, _ := v[name].(float64); n < 4 {
+			t.Errorf("%s is %v", name, v[name])
+		}
+	}
+	d.send(&mqtt.Disconnect{})
+	d.receive()
 }

@@ -50,6 +50,7 @@ type client struct {
 	endTimer  timer            //
 	lag       backlog          // what the log has for it that was not taken, as far as it was counted
 	persisted message.Position // its place in the log as the engine has it
+	lost      *LostCounts      // since this process made the client; nil: nothing
 }
 
 // topics are the filters of what the subscription may get.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -43,6 +44,9 @@ type ClientInfo struct {
 	SubscriptionsMax, QueueMax, AwaitingRelMax int64 // what the configuration allows; 0: no limit
 
 	Will *WillInfo // nil: none
+
+	Received, Sent conn.Traffic // over the connection
+	Lost           LostCounts
 }
 
 // WillInfo is what is published if the client goes without saying so, or once its delay is over.
@@ -86,6 +90,15 @@ func (b *Broker) Client(id string) (ClientInfo, error) {
 
 // info describes the session; false: it has ended.
 func (c *client) info() (i ClientInfo, ok bool) {
+	i, l, ok := c.describe()
+	if ok && l != nil {
+		i.Received, i.Sent = l.conn.Traffic()
+	}
+	return i, ok
+}
+
+// describe is info without the traffic of the session's connection, which is asked without locks.
+func (c *client) describe() (i ClientInfo, l *link, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i = ClientInfo{
@@ -105,17 +118,20 @@ func (c *client) info() (i ClientInfo, ok bool) {
 		}
 	}
 	i.Will = c.will.info() // of a connection that has ended
+	if c.lost != nil {
+		i.Lost = *c.lost
+	}
 	for range c.session.InboundIDs() {
 		i.AwaitingRel++
 	}
-	if l := c.link; l != nil {
+	if l = c.link; l != nil {
 		i.Connected, i.ConnectedAt, i.Username, i.Address = true, l.connectedAt, l.identity.Username, l.conn.Info().RemoteAddr
 		i.Listener, i.MountPoint, i.Version = l.listener.name, l.mount, l.version
 		i.KeepAlive, i.CleanStart = l.keepAlive, l.cleanStart
 		i.ReceiveMaximum = min(i.ReceiveMaximum, int(l.receiveMaximum))
 		i.Will = l.will.info()
 	}
-	return i, !c.ended
+	return i, l, !c.ended
 }
 
 // SubscriptionInfo is one subscription of a client, as the client made it.

@@ -279,13 +279,15 @@ func (b *Broker) wakeAccounts(c *client) (flights []session.InFlight, err error)
 			return nil, err
 		}
 		f.Delivery.Message = x.Delivery.Message
+		trimmed := a.group.trimmed()
 		c.mu.Lock()
 		a.woken(f)
-		c.mu.Unlock()
 		if f.Delivery.Message == nil {
-			b.drop(a.group.trimmed(), c.id, nil, time.Now())
+			c.drop(trimmed, nil, time.Now())
+			c.mu.Unlock()
 			continue
 		}
+		c.mu.Unlock()
 		found = append(found, f)
 	}
 	return found, nil

@@ -243,8 +243,8 @@ func (b *Broker) capParked(c *client, over backlog) (backlog, error) {
 	c.mu.Lock()
 	c.recall()
 	c.shelf = backlog{max(0, c.shelf.messages-gone.messages), max(0, c.shelf.bytes-gone.bytes)}
+	c.dropMany(message.DropQueueFull, nil, time.Now(), gone.messages)
 	c.mu.Unlock()
-	b.dropMany(message.DropQueueFull, c.id, nil, time.Now(), gone.messages)
 	return over, nil
 }
 

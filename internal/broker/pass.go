@@ -355,7 +355,7 @@ func (p *pass) finish(e *errand) {
 			c.parked = true
 		default:
 			c.lag.take(r.bytes)
-			p.b.drop(r.reason, c.id, r.message, p.now)
+			c.drop(r.reason, r.message, p.now)
 		}
 	}
 	c.cursor.next, c.cursor.moved = to, true // what is being read for it from before comes too late

@@ -431,7 +431,9 @@ func (b *Broker) wake(c *client) error {
 			return err
 		}
 		if f.Delivery.Message == nil {
-			b.drop(message.DropLogTrimmed, c.id, nil, time.Now())
+			c.mu.Lock()
+			c.drop(message.DropLogTrimmed, nil, time.Now())
+			c.mu.Unlock()
 			continue
 		}
 		flights = append(flights, f)

@@ -30,8 +30,17 @@ func (b *Broker) dropMany(reason message.DropReason, subscriber string, m *messa
 
 // drop counts a copy that the client does not get. The caller holds c.mu.
 func (c *client) drop(reason message.DropReason, m *message.Message, at time.Time) {
-	c.broker.metrics.Drop(reason, 1)
-	c.broker.trace.Note(trace.Dropped, reason, c.id, m, at, 1, func(e *trace.Event) { e.Remote = c.remote() })
+	c.dropMany(reason, m, at, 1)
+}
+
+// dropMany is drop for n copies, of which m is one; nil: they are not at hand. The caller holds c.mu.
+func (c *client) dropMany(reason message.DropReason, m *message.Message, at time.Time, n int64) {
+	if n == 0 {
+		return
+	}
+	c.lose().dropped(reason, n)
+	c.broker.metrics.Drop(reason, n)
+	c.broker.trace.Note(trace.Dropped, reason, c.id, m, at, n, func(e *trace.Event) { e.Remote = c.remote() })
 }
 
 // remote is the address of the client; nil: it has no connection. The caller holds c.mu.
@@ -90,6 +99,9 @@ func (l *link) tellReceived(w *trace.Watch, m *message.Message, id uint16, at ti
 // tellRefused remembers that a PUBLISH was refused.
 func (l *link) tellRefused(topic string, p *mqtt.Publish, code mqtt.ReasonCode, reason message.DropReason, at time.Time) {
 	b := l.client.broker
+	l.client.mu.Lock()
+	l.client.lose().Refused++
+	l.client.mu.Unlock()
 	m := &message.Message{Topic: topic, QoS: p.QoS, Retain: p.Retain, Payload: p.Payload, PublishedAt: at, ClientID: l.client.id, Username: l.identity.Username}
 	b.trace.Note(trace.Refused, reason, l.client.id, m, at, 1, func(e *trace.Event) {
 		e.Remote, e.Username, e.Code, e.HasCode, e.PacketID, e.QoS = l.conn.Info().RemoteAddr, l.identity.Username, code, true, p.PacketID, p.QoS

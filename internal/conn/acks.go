@@ -103,6 +103,7 @@ func (c *Conn) appendAck(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 	c.noteOwed()
 	m := c.opts.Metrics
 	m.PacketsSent[t&15].Inc()
+	c.sent.Packets++
 	if code.Failed() && (t == mqtt.PUBACK || t == mqtt.PUBREC) {
 		m.PublishErrors.Inc()
 		if code == mqtt.NotAuthorized {

@@ -10,6 +10,7 @@ package conn
 import (
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,11 +87,13 @@ const (
 	open
 )
 
-// Bits of Conn.input: who may still touch the input side, and whether it is over.
+// Bits of Conn.input: who may still touch the input side, and whether it is over. looking is there by itself, for as long
+// as somebody reads what the client sent, who takes turns with whoever feeds the connection: see Traffic.
 const (
 	feeding = 1 << iota
 	closing
 	finished
+	looking
 )
 
 // Conn is one connection.
@@ -112,10 +115,11 @@ type Conn struct {
 	clientID   string       // for traces; written under mu as well
 	repeated   bool         // the PUBLISH that comes next has been traced
 	keepAlive  slot
+	received   Traffic
 	inNoted    int64        // bytes of carry and aliases that Memory knows of
 	inHeld     atomic.Int64 // the same, for everybody
 
-	input     atomic.Uint32 // feeding, closing, finished
+	input     atomic.Uint32 // feeding, closing, finished, looking
 	suspended atomic.Bool
 	left      atomic.Bool // the client said DISCONNECT
 	indebted  atomic.Bool // it may owe the client too much to handle another packet
@@ -160,6 +164,10 @@ func (c *Conn) Feed(b *Batch, data []byte) Status {
 	if !c.enter() {
 		return Closed
 	}
+	if len(data) > 0 {
+		c.received.Transfers++
+		c.received.Bytes += int64(len(data))
+	}
 	s := c.feed(b, data)
 	if c.leave() {
 		return Closed
@@ -169,7 +177,7 @@ func (c *Conn) Feed(b *Batch, data []byte) Status {
 
 // enter and leave bracket the use of the input side, so that Close knows when it is over.
 func (c *Conn) enter() bool {
-	return c.input.CompareAndSwap(0, feeding)
+	return c.input.CompareAndSwap(0, feeding) || c.enterAfter()
 }
 
 func (c *Conn) leave() (over bool) {
@@ -229,7 +237,9 @@ func (c *Conn) Close(code mqtt.ReasonCode, reason string) {
 		if old&closing != 0 {
 			break
 		}
-		if old == 0 {
+		if old == looking {
+			runtime.Gosched()
+		} else if old == 0 {
 			if c.input.CompareAndSwap(0, closing|finished) {
 				c.finish()
 				break

@@ -443,6 +443,18 @@ func BenchmarkFeedPublish(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/64, "ns/packet")
 }
 
+func BenchmarkFeedOne(b *testing.B) {
+	c, _ := newRecorded(nil)
+	feed(c, stream(b, mqtt.V311, &mqtt.Connect{Version: mqtt.V311, ClientID: "c", CleanStart: true}))
+	c.port = silent{c.port}
+	data := stream(b, mqtt.V311, &mqtt.Publish{Topic: []byte("some/topic"), Payload: make([]byte, 256)})
+	batch := NewBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Feed(batch, data)
+	}
+}
+
 type silent struct{ Port }
 
 func (silent) Publish(*Batch, *mqtt.Publish) (Verdict, error) { return Done, nil }

@@ -128,6 +128,8 @@ func (c *Conn) take() []byte {
 	p := c.buf
 	c.buf, c.writing = nil, len(p)
 	c.answers, c.answersTaken = 0, c.answers
+	c.sent.Transfers++
+	c.sent.Bytes += int64(len(p))
 	return p
 }
 

@@ -107,6 +107,7 @@ func (c *Conn) next(b *Batch, data []byte) (n int, p progress) {
 	if h.Type != mqtt.PUBLISH { // which is counted by its QoS
 		b.Packet(h.Type)
 	}
+	c.received.Packets++
 	c.keepAlive.touch()
 	return size, handled
 }
@@ -242,6 +243,7 @@ func (c *Conn) receivePublish(b *Batch, h mqtt.Header, body []byte) (Verdict, er
 	}
 	if verdict == Done && err == nil {
 		b.Tally.Publish(p.QoS, len(p.Payload))
+		c.received.Messages[p.QoS%3]++
 	}
 	return verdict, err
 }

@@ -31,6 +31,7 @@ type out struct {
 	idle                  chan struct{} // closed when all is written; nil: nobody waits for that
 	aliasIDs              map[string]uint16
 	acks                  ackQueue
+	sent                  Traffic
 }
 
 // setVersion fixes the protocol version of what is sent.
@@ -81,6 +82,7 @@ func (c *Conn) append(p mqtt.Packet) bool {
 	c.answers += len(buf) - start
 	c.noteOwed()
 	c.opts.Metrics.PacketsSent[buf[start]>>4].Inc()
+	c.sent.Packets++
 	if w := c.opts.Trace.Watch(); w != nil {
 		c.tracePacket(w, trace.PacketOut, time.Now(), p, len(buf)-start)
 	}
@@ -269,6 +271,8 @@ func (w Writer) Publish(d *session.Delivery, topic string, id uint16, dup bool) 
 	c.buf = buf
 	c.mark(w.b)
 	w.b.Sent(d.QoS, len(d.Message.Payload), dup)
+	c.sent.Packets++
+	c.sent.Messages[d.QoS%3]++
 	return true
 }
 
