@@ -199,6 +199,16 @@ func newBench(t *testing.T, change ...func(*Options)) *bench {
 // newBenchWith is newBench with a broker of another configuration.
 func newBenchWith(t *testing.T, configure func(*config.Config), change ...func(*Options)) *bench {
 	t.Helper()
+	b := newBenchUnstarted(t, configure, change...)
+	if err := b.broker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// newBenchUnstarted is newBenchWith for a broker without sockets, whose time may be virtual.
+func newBenchUnstarted(t *testing.T, configure func(*config.Config), change ...func(*Options)) *bench {
+	t.Helper()
 	b := &bench{t: t, contract: readContract(t), now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}
 	o := Options{
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Documents: &memory{docs: map[string][]byte{}}, Passwords: plainText{},
@@ -211,9 +221,6 @@ func newBenchWith(t *testing.T, configure func(*config.Config), change ...func(*
 	configure(cfg)
 	running, err := broker.New(cfg, o.Log)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := running.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
