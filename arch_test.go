@@ -54,13 +54,13 @@ internal/storage             < internal/message internal/summary
 internal/state               < mqtt internal/message internal/session internal/storage
 internal/storage/memory      < mqtt internal/message internal/storage internal/summary + github.com/tidwall/btree
 internal/storage/badger      < internal/message internal/storage internal/summary pkg/vfs pkg/wal + github.com/dgraph-io/badger github.com/tidwall/btree
-internal/admin               < internal/storage/badger pkg/vfs
 internal/auth                < mqtt
 internal/auth/aclfile        < internal/auth
 internal/auth/clientcert     < mqtt internal/auth
 internal/auth/password       < mqtt internal/auth + golang.org/x/crypto
 internal/auth/acljson        < mqtt internal/auth
 internal/auth/builtin        < internal/message internal/state internal/storage internal/auth internal/auth/acljson internal/auth/password
+internal/admin               < internal/message internal/state internal/storage internal/storage/badger internal/auth/builtin pkg/vfs
 internal/auth/httpauth       < mqtt internal/auth internal/auth/acljson
 internal/auth/jwt            < mqtt internal/auth internal/auth/acljson + github.com/golang-jwt/jwt
 internal/auth/scramauth      < mqtt pkg/scram internal/auth
@@ -87,7 +87,10 @@ internal/prom                < mqtt internal/message internal/metrics internal/e
 api/dashboard                <
 api/apidoc                   < + gopkg.in/yaml.v3
 api                          < mqtt api/apidoc api/dashboard internal/message internal/storage internal/auth internal/auth/builtin internal/trace internal/stream internal/broker internal/metrics internal/emqx internal/monitor internal/host internal/alarm + gopkg.in/yaml.v3
-internal/migrate             < + gopkg.in/yaml.v3
+internal/migrate/erl         <
+internal/migrate/hocon       <
+internal/migrate/exporttest  <
+internal/migrate             < mqtt internal/message internal/auth/builtin internal/auth/password internal/migrate/erl internal/migrate/hocon + gopkg.in/yaml.v3
 internal/cli/ctl             <
 internal/cli                 < mqtt api internal/cli/ctl internal/metrics internal/prom pkg/scram pkg/filewatch internal/migrate internal/admin internal/auth/password internal/auth/scramauth internal/config internal/devcerts internal/logs internal/settings internal/broker + github.com/eclipse/paho.golang github.com/gorilla/websocket golang.org/x/term
 .                            < internal/cli
@@ -112,7 +115,7 @@ docs/clients/go              < + github.com/eclipse/paho.golang
 # Tests and what only they use. Any test may use the modules in testModules.
 internal/storage/storagetest < mqtt internal/summary internal/message internal/storage + go.uber.org/goleak
 internal/conformance         <
-scripts/e2e                  < pkg/scram mqtt
+scripts/e2e                  < pkg/scram mqtt internal/migrate/exporttest
 scripts/crash                < mqtt
 scripts/soak                 < + github.com/eclipse/paho.golang
 scripts/deploy               < + gopkg.in/yaml.v3

@@ -100,6 +100,35 @@ func (t *table[T]) change(ctx context.Context, name string, fn func(old T, known
 	return nil
 }
 
+// load keeps many rows in one commit, in place of those that are there under their names.
+func (t *table[T]) load(ctx context.Context, names []string, rows []T) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	ops, more := make([]storage.Op, len(rows)), map[string]bool{}
+	for i, name := range names {
+		if _, known := t.get(name); !known {
+			more[name] = true
+		}
+		doc, err := json.Marshal(rows[i])
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", t.kind, name, err)
+		}
+		ops[i] = state.PutDocument(t.kind, name, doc)
+	}
+	if len(t.rows)+len(more) > t.most { // only changed under writing
+		return fmt.Errorf("%w: %d is the most of %s", ErrTooMany, t.most, t.kind)
+	}
+	if err := t.commit(ctx, ops...); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, name := range names {
+		t.rows[name] = rows[i]
+	}
+	return nil
+}
+
 // remove deletes a row, or says ErrNotFound.
 func (t *table[T]) remove(ctx context.Context, name string) error {
 	t.writing.Lock()
@@ -116,14 +145,14 @@ func (t *table[T]) remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// commit waits until op is kept. It gives up for ctx only before that: what is in memory must be what is on disk, whoever
+// commit waits until all of ops are kept. It gives up for ctx only before that: what is in memory must be what is on disk, whoever
 // leaves meanwhile.
-func (t *table[T]) commit(ctx context.Context, op storage.Op) error {
+func (t *table[T]) commit(ctx context.Context, ops ...storage.Op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	err := t.engine.Submit(0, storage.Unit{Ops: []storage.Op{op}}, func(_ message.Position, err error) { done <- err })
+	err := t.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) { done <- err })
 	if err != nil {
 		return fmt.Errorf("storing %s: %w", t.kind, err)
 	}

@@ -113,7 +113,7 @@ func (c *Checker) unknown() *Hash {
 
 // sameCost reports whether two hashes take the same time.
 func (h *Hash) sameCost(o *Hash) bool {
-	return h.kind == o.kind && h.cost == o.cost && h.memory == o.memory && h.threads == o.threads && len(h.key) == len(o.key)
+	return h.kind == o.kind && h.cost == o.cost && h.memory == o.memory && h.threads == o.threads && h.method == o.method && len(h.key) == len(o.key)
 }
 
 // Typical returns a hash with the parameters that most of users have.
@@ -123,12 +123,13 @@ func Typical(users map[string]Hash) (typical Hash) {
 		cost    uint32
 		memory  uint32
 		threads uint8
+		method  method
 		key     int
 	}
 	counts := make(map[cost]int)
 	best := 0
 	for _, h := range users {
-		k := cost{h.kind, h.cost, h.memory, h.threads, len(h.key)}
+		k := cost{h.kind, h.cost, h.memory, h.threads, h.method, len(h.key)}
 		if counts[k]++; counts[k] > best {
 			best, typical = counts[k], h
 		}

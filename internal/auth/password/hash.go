@@ -1,5 +1,5 @@
-// Package password checks passwords: the hashes that Mosquitto's password files hold and our own, such files, and an
-// authenticator that looks users up in files and elsewhere.
+// Package password checks passwords: the hashes that Mosquitto's password files and EMQX's database hold and our own, such
+// files, and an authenticator that looks users up in files and elsewhere.
 //
 // # What a check costs, and what it gives away
 //
@@ -51,6 +51,9 @@ const (
 	sha512Salted kind = iota + 1 // $6$
 	pbkdf2SHA512                 // $7$
 	argon2id
+	bcrypted // $2b$ and its like
+	digested // $sha256$ and its like, see foreign.go
+	derived  // $pbkdf2-sha256$ and its like
 )
 
 // Hash is a hashed password. The zero Hash matches nothing.
@@ -59,6 +62,7 @@ type Hash struct {
 	cost    uint32 // iterations, or argon2id's passes
 	memory  uint32 // KiB
 	threads uint8
+	method  method // of digested and derived
 	salt    []byte
 	key     []byte
 }
@@ -74,7 +78,13 @@ func New(password []byte) Hash {
 // Matches reports whether a password is the one that was hashed. How long it takes says nothing about how much of it is
 // right.
 func (h *Hash) Matches(password []byte) bool {
-	return h.kind != 0 && subtle.ConstantTimeCompare(h.derive(password, len(h.key)), h.key) == 1
+	switch h.kind {
+	case 0:
+		return false
+	case bcrypted:
+		return h.matchesBcrypt(password)
+	}
+	return subtle.ConstantTimeCompare(h.derive(password, len(h.key)), h.key) == 1
 }
 
 func (h *Hash) derive(password []byte, size int) []byte {
@@ -92,6 +102,10 @@ func (h *Hash) derive(password []byte, size int) []byte {
 		return key
 	case argon2id:
 		return argon2.IDKey(password, h.salt, h.cost, h.memory, h.threads, uint32(size))
+	case digested:
+		return h.method.digest(password, h.salt)
+	case derived:
+		return h.method.derive(password, h.salt, int(h.cost), size)
 	}
 	return nil
 }
@@ -115,11 +129,13 @@ func (h Hash) String() string {
 	case argon2id:
 		return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.cost, h.threads,
 			raw.EncodeToString(h.salt), raw.EncodeToString(h.key))
+	case bcrypted, digested, derived:
+		return h.foreign()
 	}
 	return ""
 }
 
-// Parse reads a hash of one of the formats $6$, $7$ and $argon2id$.
+// Parse reads a hash of one of the formats $6$, $7$ and $argon2id$, or of those that other brokers have (foreign.go).
 func Parse(text string) (h Hash, err error) {
 	format, rest, ok := strings.Cut(strings.TrimPrefix(text, "$"), "$")
 	if !ok || !strings.HasPrefix(text, "$") {
@@ -137,8 +153,10 @@ func Parse(text string) (h Hash, err error) {
 		err = h.parseArgon(fields[0], fields[1])
 	case format == "6" || format == "7" || format == "argon2id":
 		return h, fmt.Errorf("a hash of format $%s$ with %d fields after it", format, len(fields))
+	case isForeign(format):
+		return parseForeign(format, fields)
 	default:
-		return h, fmt.Errorf("a hash of the unknown format $%s$; known are $7$, $6$ and $argon2id$", format)
+		return h, fmt.Errorf("a hash of the unknown format $%s$; known are $7$, $6$, $argon2id$, $2b$, $sha256$ and $pbkdf2-sha256$", format)
 	}
 	if err != nil {
 		return Hash{}, err

@@ -34,7 +34,7 @@ func newRecent() *recent {
 func (r *recent) digest(username string, password []byte, h *Hash) (d digest) {
 	mac := hmac.New(sha256.New, r.key)
 	var n [4]byte
-	for _, b := range [][]byte{[]byte(username), password, h.salt, h.key} {
+	for _, b := range [][]byte{[]byte(username), password, h.salt, h.key, {byte(h.kind), byte(h.method.hash), byte(h.method.salt)}} {
 		binary.BigEndian.PutUint32(n[:], uint32(len(b)))
 		mac.Write(n[:])
 		mac.Write(b)
