@@ -92,6 +92,7 @@ type Broker struct {
 	trimBytes     int64            // size of the log below which it is left alone
 	parkBytes     int64            // and beyond which sleeping sessions are parked
 	parkGain      int64            // times that parking has to free more than it takes
+	passErrands   int              // for how many sessions a pass is
 	parking       atomic.Bool      // a pass is under way
 	over          atomic.Bool      // a session has more waiting than may
 	counted       atomic.Bool      // what waits for sessions is known
@@ -158,7 +159,7 @@ func New(cfg *config.Config, log *slog.Logger, opts ...Option) (*Broker, error) 
 		methods:   make(map[string]auth.Method),
 		listeners: make(map[string]*listenerState), conns: make(map[*conn.Conn]net.Conn),
 		descriptors: newDescriptors(descriptorLimit()),
-		slots:       make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes, parkGain: parkGain,
+		slots:       make(chan struct{}, workers), trimBytes: trimBytes, parkBytes: parkBytes, parkGain: parkGain, passErrands: passErrands,
 	}
 	b.current.Store(cfg)
 	b.registry = newRegistry(b.tasks.Go)

@@ -209,8 +209,8 @@ func (w *world) start() {
 	w.b = newTestBroker(w.t, w.sets, append([]Option{WithEngine(w.engine)}, w.opts...)...)
 }
 
-// parkSoon has sleeping sessions parked, and the log trimmed, at every opportunity.
-func parkSoon(b *Broker) { b.trimBytes, b.parkBytes, b.parkGain = 1, 1, 0 }
+// parkSoon has sleeping sessions parked, a few at a time, and the log trimmed, at every opportunity.
+func parkSoon(b *Broker) { b.trimBytes, b.parkBytes, b.parkGain, b.passErrands = 1, 1, 0, 2 }
 
 // close ends all brokers there were.
 func (w *world) close() {

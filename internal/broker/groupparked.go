@@ -93,31 +93,44 @@ func (g *group) census(pos message.Position, m *message.Message) {
 	}
 }
 
-// laggingGroups returns the errands of the groups that hold the log.
-func (p *pass) laggingGroups(aged bool) (all []*errand) {
+// lagsFrom returns from where on the group holds the log, and what parking it would take; ok is false if that is not before a place.
+func (g *group) lagsFrom(to message.Position, begun uint64) (from message.Position, lag backlog, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.isQueue() || !g.durable.Load() && len(g.accounts) == 0 {
+		return from, lag, false
+	}
+	if from = g.oldestLocked(begun); !from.Less(to) {
+		return from, lag, false
+	}
+	lag = g.lag
+	g.eachGiven(func(x *accountEntry) {
+		lag.put(0)
+		if x.Delivery.Message != nil {
+			lag.bytes += messageBytes(x.Delivery.Message)
+		}
+	})
+	return from, lag, true
+}
+
+// groupErrands returns what is to be done for groups.
+func (p *pass) groupErrands(groups []*group) (all []*errand) {
 	begun := p.b.router.Begun()
-	p.b.groups.each(func(g *group) {
+	for _, g := range groups {
+		hold, _, ok := g.lagsFrom(p.to, begun)
+		if !ok {
+			continue
+		}
+		e := &errand{g: g, from: hold, aged: p.aged, park: hold.Less(p.before)}
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.isQueue() || !g.durable.Load() && len(g.accounts) == 0 {
-			return
-		}
-		hold := g.oldestLocked(begun)
-		if !hold.Less(p.to) {
-			return
-		}
-		e := &errand{g: g, from: hold, lag: g.lag, aged: aged}
-		g.eachGiven(func(x *accountEntry) {
-			e.lag.put(0)
-			if x.Delivery.Message != nil {
-				e.lag.bytes += messageBytes(x.Delivery.Message)
-			}
-		})
 		if !g.cursor.live && p.b.cfg.Session.OnFull == config.DropOldest {
 			e.over = p.b.queueLimit().excess(g.waitingFor())
 		}
-		all = append(all, e)
-	})
+		g.mu.Unlock()
+		if e.hasWork() {
+			all = append(all, e)
+		}
+	}
 	return all
 }
 
@@ -369,17 +382,17 @@ func (g *group) takeParked(pos message.Position, bytes int64, body *message.Mess
 }
 
 // usedBodies adds the places of what the group has in memory and of what its members have.
-func (g *group) usedBodies(used map[message.Position]struct{}) {
+func (g *group) usedBodies(used *usedPlaces) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, q := range g.queue {
-		used[q.position] = struct{}{}
+		used.add(q.position)
 	}
-	g.eachGiven(func(e *accountEntry) { used[e.Delivery.Position] = struct{}{} })
+	g.eachGiven(func(e *accountEntry) { used.add(e.Delivery.Position) })
 }
 
 // sweepGroups forgets what was parked for groups and was given, and adds the places of the rest.
-func (b *Broker) sweepGroups(used map[message.Position]struct{}) error {
+func (b *Broker) sweepGroups(used *usedPlaces) error {
 	var given []storage.Op
 	for kv, err := range b.engine.Scan(b.ctx, state.GroupParked) {
 		if err != nil {
@@ -393,7 +406,7 @@ func (b *Broker) sweepGroups(used map[message.Position]struct{}) error {
 		if g == nil || g.isPast(pos) {
 			given = append(given, state.Delete(kv.Key))
 		} else {
-			used[pos] = struct{}{}
+			used.add(pos)
 		}
 	}
 	return b.commitAll(given)

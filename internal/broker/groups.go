@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/barid-mqtt/barid/internal/message"
@@ -158,6 +160,13 @@ func (gs *groups) each(fn func(*group)) {
 	for _, g := range gs.byKey {
 		fn(g)
 	}
+}
+
+// all lists the groups that there are.
+func (gs *groups) all() []*group {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return slices.Collect(maps.Values(gs.byKey))
 }
 
 func (gs *groups) len() int {

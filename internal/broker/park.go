@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,6 +31,8 @@ const (
 	parkedCost = 128
 	// passShare keeps passes from taking more than one part in so many of the time.
 	passShare = 10
+	// scanBytes is how much of the log is read at a time.
+	scanBytes = 256 << 10
 	// sweepInterval is how often bodies are looked for that nobody waits for any more.
 	sweepInterval = time.Minute
 )
@@ -40,6 +43,7 @@ type upkeep struct {
 	notYet  time.Time
 	nextAge time.Time
 	swept   time.Time
+	used    int // places whose bodies were needed then
 }
 
 // maybePark starts a pass if one is due. first is the oldest place of the log that anybody needs, and floor the same of
@@ -76,25 +80,21 @@ func (b *Broker) maintain(now time.Time, first, floor message.Position, large, a
 		}
 	}
 	b.over.Store(false)
-	p := b.newPass(now)
-	if aged {
+	o := b.newOrder(now)
+	if o.aged = aged; aged {
 		b.upkeep.nextAge = now.Add(time.Duration(b.conf().Session.QueueMaxSeconds) * time.Second / passShare)
 	}
-	all := append(p.lagging(b.registry.all(), aged), p.laggingGroups(aged)...)
 	if large {
-		worth, err := b.worthParking(all, first, floor)
-		if err != nil {
+		var err error
+		if o.before, err = b.parkBefore(o.end, first, floor); err != nil {
 			return err
 		}
-		if b.upkeep.parkAt = 0; worth == 0 {
+		if b.upkeep.parkAt = 0; o.before.IsZero() {
 			h := b.engine.Health()
 			b.upkeep.parkAt = h.LogBytes + h.LogBytes/2
 		}
-		for _, e := range all[:worth] {
-			e.park = true
-		}
 	}
-	if err := p.run(all); err != nil {
+	if err := b.passes(o); err != nil {
 		return err
 	}
 	if !b.keeps || now.Sub(b.upkeep.swept) < sweepInterval {
@@ -104,42 +104,99 @@ func (b *Broker) maintain(now time.Time, first, floor message.Position, large, a
 	return b.sweepBodies()
 }
 
-// worthParking orders sessions that lag by their places and returns how many of them, those furthest behind, are to be
-// parked: together they are to take less than what the log can forget then.
-func (b *Broker) worthParking(all []*errand, first, floor message.Position) (int, error) {
-	slices.SortFunc(all, func(x, y *errand) int { return x.from.Compare(y.from) })
-	size := func(from message.Position) (int64, error) {
-		n, err := b.engine.Size(b.ctx, 0, from)
-		var trimmed *storage.TrimmedError
-		if errors.As(err, &trimmed) {
-			n, err = b.engine.Size(b.ctx, 0, trimmed.First)
+// passes does what is ordered for all that lag: for so many of them at a time, and so many messages, since a pass has all of
+// these in memory.
+func (b *Broker) passes(o order) error {
+	clients, groups := b.registry.all(), b.groups.all()
+	for {
+		p := b.newPass(o)
+		all, rest := p.errands(clients)
+		all = append(all, p.groupErrands(groups)...)
+		if err := p.run(all); err != nil || b.ctx.Err() != nil {
+			return err
 		}
-		return n, err
+		switch {
+		case p.cut: // the same once more, from where they are now
+		case len(rest) == 0:
+			return nil
+		default:
+			clients, groups = rest, nil
+		}
 	}
-	whole, err := size(first)
-	if err != nil {
-		return 0, err
+}
+
+// stand is where somebody stands who lags, and what parking would take.
+type stand struct {
+	block uint64
+	cost  int64
+}
+
+// stands returns where they stand who lag behind a place, in order. The costs are of all up to there.
+func (b *Broker) stands(to message.Position) (all []stand) {
+	add := func(from message.Position, lag backlog, ok bool) {
+		if ok {
+			all = append(all, stand{from.Block, lag.messages*parkedCost + lag.bytes})
+		}
 	}
-	var costs []int64 // of so many
+	for _, c := range b.registry.all() {
+		c.mu.Lock()
+		from, ok := c.lagsFrom(to)
+		add(from, c.lag, ok)
+		c.mu.Unlock()
+	}
+	for _, g := range b.groups.all() {
+		add(g.lagsFrom(to, b.router.Begun()))
+	}
+	slices.SortFunc(all, func(x, y stand) int { return cmp.Compare(x.block, y.block) })
 	total := int64(0)
-	for _, e := range all {
-		total += e.lag.messages*parkedCost + e.lag.bytes
-		costs = append(costs, total)
+	for i := range all {
+		total += all[i].cost
+		all[i].cost = total
 	}
-	for n := len(all); n > 0; n /= 2 {
-		end := floor
-		if n < len(all) && all[n].from.Less(end) {
-			end = all[n].from
+	return all
+}
+
+// parkBefore returns up to where those stand who are to be parked, those furthest behind: together they are to take less
+// than what the log can forget then. Zero: nobody is.
+func (b *Broker) parkBefore(to, first, floor message.Position) (message.Position, error) {
+	stands := b.stands(to)
+	whole, err := b.logSize(first)
+	if err != nil {
+		return message.Position{}, err
+	}
+	for n := len(stands); n > 0; n /= 2 {
+		before, end := message.MaxPosition, floor
+		if n < len(stands) {
+			before = message.Position{Block: stands[n].block}
+			for n > 0 && stands[n-1].block == before.Block { // who stand in one block go together
+				n--
+			}
+			if before.Less(end) {
+				end = before
+			}
 		}
-		left, err := size(end)
+		if n == 0 {
+			break
+		}
+		left, err := b.logSize(end)
 		if err != nil {
-			return 0, err
+			return message.Position{}, err
 		}
-		if whole > left && costs[n-1]*b.parkGain <= whole-left {
-			return n, nil
+		if whole > left && stands[n-1].cost*b.parkGain <= whole-left {
+			return before, nil
 		}
 	}
-	return 0, nil
+	return message.Position{}, nil
+}
+
+// logSize is the size of the log from a place on.
+func (b *Broker) logSize(from message.Position) (int64, error) {
+	n, err := b.engine.Size(b.ctx, 0, from)
+	var trimmed *storage.TrimmedError
+	if errors.As(err, &trimmed) {
+		n, err = b.engine.Size(b.ctx, 0, trimmed.First)
+	}
+	return n, err
 }
 
 // census counts what waits for the sessions that were restored. Who comes back meanwhile is counted right, too: what it
@@ -187,8 +244,9 @@ func (b *Broker) capAtResume(c *client) error {
 	if over.isZero() || b.cfg.Session.OnFull != config.DropOldest {
 		return nil
 	}
-	p := b.newPass(time.Now())
-	return p.run(p.lagging([]*client{c}, false))
+	p := b.newPass(b.newOrder(time.Now()))
+	all, _ := p.errands([]*client{c})
+	return p.run(all)
 }
 
 // commitOps commits ops and waits for that, or for the broker's end. It is for workers.
@@ -248,59 +306,11 @@ func (b *Broker) capParked(c *client, over backlog) (backlog, error) {
 	return over, nil
 }
 
-// sweepBodies forgets bodies that no parked message and nothing in flight refers to.
-func (b *Broker) sweepBodies() error {
-	used := make(map[message.Position]struct{})
-	for kv, err := range b.engine.Scan(b.ctx, state.Parked) {
-		if err != nil {
-			return err
-		}
-		if _, m, err := state.DecodeParked(kv); err == nil {
-			used[m.Delivery.Position] = struct{}{}
-		}
-	}
-	if err := b.sweepGroups(used); err != nil {
-		return err
-	}
-	for _, c := range b.registry.all() { // last: what is taken from where it was parked is in memory before it is gone there
-		c.usedBodies(used)
-	}
-	b.groups.each(func(g *group) { g.usedBodies(used) })
-	var ops []storage.Op
-	for kv, err := range b.engine.Scan(b.ctx, state.Bodies) {
-		if err != nil {
-			return err
-		}
-		pos, _, err := state.DecodeBody(kv)
-		if _, ok := used[pos]; err == nil && !ok {
-			ops = append(ops, state.Delete(kv.Key))
-		}
-	}
-	return b.commitAll(ops)
-}
-
-// usedBodies adds the places of what the session has under way.
-func (c *client) usedBodies(used map[message.Position]struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for f := range c.session.InFlightDeliveries() {
-		used[f.Delivery.Position] = struct{}{}
-	}
-	if c.asleep != nil {
-		for i := range c.asleep.Flights {
-			used[c.asleep.Flights[i].Position] = struct{}{}
-		}
-	}
-	for _, p := range c.taken {
-		used[p.Delivery.Position] = struct{}{}
-	}
-}
-
 // eachRecord calls fn for the records of the log from one place up to another, those at least that q asks for, until it
 // returns false.
 func (b *Broker) eachRecord(from, to message.Position, q *summary.Question, fn func(message.Position, *message.Message) bool) error {
 	for from.Less(to) {
-		blocks, next, err := b.engine.ReadFor(context.WithoutCancel(b.ctx), 0, from, 1<<20, to.Block, q)
+		blocks, next, err := b.engine.ReadFor(context.WithoutCancel(b.ctx), 0, from, scanBytes, to.Block, q)
 		var trimmed *storage.TrimmedError
 		switch {
 		case errors.As(err, &trimmed):

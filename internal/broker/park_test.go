@@ -188,13 +188,15 @@ func TestWhatIsReadDuringAPassDoesNotComeAgain(t *testing.T) {
 				away(t, w, "c", "t")
 				sendNumbered(t, w, 0, repeated(11, "t")...) // the last one's block is not part of the pass
 				synctest.Wait()
-				p := w.b.newPass(time.Now())
-				all := p.lagging(w.b.registry.all(), false)
+				o := w.b.newOrder(time.Now())
+				o.before = message.MaxPosition
+				p := w.b.newPass(o)
+				all, _ := p.errands(w.b.registry.all())
 				if len(all) != 1 {
 					t.Fatalf("%d sessions lag, want one", len(all))
 				}
 				e := all[0]
-				e.park, p.busy = true, 1
+				p.busy = 1
 				if err := errors.Join(p.begin(e), p.copy(e.from)); err != nil {
 					t.Fatal(err)
 				}

@@ -23,23 +23,34 @@ import (
 const (
 	// parkUnitOps is how many changes are committed at a time.
 	parkUnitOps = 2000
-	// passRecords is how many messages a pass parks or drops before it ends where it has come to: it remembers them.
-	passRecords = 200_000
+	// passErrands is for how many sessions a pass is, and passRecords how many messages it parks or drops before it ends where
+	// it has come to: it remembers all of these.
+	passErrands = 16 << 10
+	passRecords = 48 << 10
 	// maxCopies is how many copies of a message for one session can be told apart.
 	maxCopies = 256
 	// shownRecords is how many dropped messages of a session are held, so that it can be said which they were.
 	shownRecords = 8
 )
 
+// order is what passes are to do besides dropping what is over limits.
+type order struct {
+	now    time.Time
+	end    message.Position // where they end: all before was counted
+	before message.Position // those who stand before it are parked
+	aged   bool             // what is too old is dropped
+}
+
 // pass is one pass over the log.
 type pass struct {
-	b      *Broker
-	now    time.Time
+	b *Broker
+	order
 	to     message.Position
 	work   map[*client]*errand
 	groups map[*group]*errand
-	busy   int // errands that are not at their ends
-	passed int // messages parked or dropped
+	busy   int  // errands that are not at their ends
+	passed int  // messages parked or dropped
+	cut    bool // it ended before all that was ordered was done
 	ops    []storage.Op
 	kept   []placed
 }
@@ -51,7 +62,6 @@ type errand struct {
 	place  message.Position // of a group: the first that it had not given when the pass began
 	from   message.Position // the oldest that waits for it in the log, or in memory
 	next   message.Position // its place when the pass began
-	lag    backlog          // what the log has for it
 	over   backlog          // to be dropped, oldest first
 	aged   bool             // what is too old is dropped
 	park   bool             // the rest is parked
@@ -69,38 +79,54 @@ type passedRecord struct {
 	message *message.Message // of the first few that are dropped; nil: not at hand any more
 }
 
-func (b *Broker) newPass(now time.Time) *pass {
-	begun := max(b.router.Begun(), 1)
-	return &pass{b: b, now: now, to: message.Position{Block: begun - 1}, work: make(map[*client]*errand), groups: make(map[*group]*errand)} // all before is counted
+func (b *Broker) newOrder(now time.Time) order {
+	return order{now: now, end: message.Position{Block: max(b.router.Begun(), 1) - 1}}
 }
 
-// lagging returns the errands of the sessions that lag.
-func (p *pass) lagging(clients []*client, aged bool) (all []*errand) {
-	for _, c := range clients {
-		c.mu.Lock()
-		from := c.cursor.next
-		if oldest, ok := c.session.OldestQueued(c.parkedTo); ok && oldest.Less(from) {
-			from = oldest
+func (b *Broker) newPass(o order) *pass {
+	return &pass{b: b, order: o, to: o.end, work: make(map[*client]*errand), groups: make(map[*group]*errand)}
+}
+
+// lagsFrom returns the oldest that waits for the session in the log, or in memory; ok is false if it does not lag behind a place.
+// The caller holds c.mu.
+func (c *client) lagsFrom(to message.Position) (from message.Position, ok bool) {
+	if c.leaving != nil || c.ended || !c.durable.Load() || c.cursor.live {
+		return from, false
+	}
+	from = c.cursor.next
+	if oldest, ok := c.session.OldestQueued(c.parkedTo); ok && oldest.Less(from) {
+		from = oldest
+	}
+	return from, from.Less(to)
+}
+
+// errands returns what is to be done for the first of the sessions, as many as a pass has, and the sessions after these.
+func (p *pass) errands(clients []*client) (all []*errand, rest []*client) {
+	for i, c := range clients {
+		if len(all) == p.b.passErrands {
+			return all, clients[i:]
 		}
-		if c.leaving == nil && !c.ended && c.durable.Load() && !c.cursor.live && from.Less(p.to) {
-			e := &errand{c: c, from: from, next: c.cursor.next, lag: c.lag, aged: aged}
+		c.mu.Lock()
+		if from, ok := c.lagsFrom(p.to); ok {
+			e := errand{c: c, from: from, next: c.cursor.next, aged: p.aged, park: from.Less(p.before)}
 			if p.b.cfg.Session.OnFull == config.DropOldest {
 				e.over = p.b.queueLimit().excess(c.waiting())
 			}
-			all = append(all, e)
+			if e.hasWork() {
+				all = append(all, &e)
+			}
 		}
 		c.mu.Unlock()
 	}
-	return all
+	return all, nil
 }
+
+func (e *errand) hasWork() bool { return e.park || e.aged || !e.over.isZero() }
 
 // run does the errands that have something to do.
 func (p *pass) run(all []*errand) error {
 	from := p.to
 	for _, e := range all {
-		if !e.park && !e.aged && e.over.isZero() {
-			continue
-		}
 		if !e.park {
 			e.from = e.next // what is in memory stays
 		}
@@ -181,7 +207,7 @@ func (p *pass) copy(from message.Position) error {
 	var failed error
 	err := p.b.eachRecord(from, p.to, p.asks(), func(pos message.Position, m *message.Message) bool {
 		if pos.Index == 0 && (p.busy == 0 || p.passed >= passRecords) {
-			p.to = pos
+			p.to, p.cut = pos, p.busy > 0
 			return false
 		}
 		p.copyRecord(pos, m)

@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -32,7 +34,8 @@ import (
 const processSets = "BARID_TEST_BROKER"
 
 // serveProcess is the main function of such a process. It ends when its standard input does; until then, each line there
-// is the name of a file that gets a profile of the heap.
+// is the name of a file that gets a profile of the heap as the last collection left it, or empty; either way it says how the
+// runtime divides its memory.
 func serveProcess(sets string) error {
 	cfg, _, err := config.Load(config.Sources{Sets: strings.Split(sets, "\n")})
 	if err != nil {
@@ -48,16 +51,30 @@ func serveProcess(sets string) error {
 	}
 	fmt.Println("ready")
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		fmt.Fprintf(os.Stderr, "heap %d of %d MiB, next %d, idle %d, given back %d, stacks %d, others %d, objects %d\n", m.HeapAlloc>>20, m.HeapSys>>20, m.NextGC>>20, m.HeapIdle>>20, m.HeapReleased>>20, m.StackSys>>20, (m.MSpanSys+m.MCacheSys+m.GCSys+m.OtherSys+m.BuckHashSys)>>20, m.HeapObjects)
-		if err := writeHeap(in.Text()); err != nil {
-			return err
+		fmt.Println(memoryClasses())
+		if path := in.Text(); path != "" {
+			if err := writeHeap(path); err != nil {
+				return err
+			}
 		}
 		fmt.Println("profiled")
 	}
 	return b.Stop(context.Background())
+}
+
+// memoryClasses says what the runtime has of the process's memory, and for what, in MiB.
+func memoryClasses() string {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return fmt.Sprintf("heap %d in use, %d of that objects, %d live at the last collection; %d free and not given back; stacks %d; the runtime's own %d; limit %d, %d collections, %d goroutines",
+		m.HeapInuse>>20, m.HeapAlloc>>20, liveHeap()>>20, (m.HeapIdle-m.HeapReleased)>>20, m.StackInuse>>20,
+		(m.MSpanSys+m.MCacheSys+m.GCSys+m.OtherSys+m.BuckHashSys)>>20, debug.SetMemoryLimit(-1)>>20, m.NumGC, runtime.NumGoroutine())
+}
+
+func liveHeap() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
 
 func writeHeap(path string) error {
@@ -68,13 +85,15 @@ func writeHeap(path string) error {
 	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }
 
-// profile has the process write a profile of its heap.
-func (p *process) profile(t testing.TB, path string) {
+// classes has the process say how its memory is divided, and write a profile of its heap, if path is not empty.
+func (p *process) classes(t testing.TB, path string) string {
 	t.Helper()
 	_, err := fmt.Fprintln(p.stdin, path)
-	if line, err2 := p.stdout.ReadString('\n'); err != nil || line != "profiled\n" {
-		t.Fatalf("the broker says %q, %v, %v", line, err, err2)
+	said, err2 := p.stdout.ReadString('\n')
+	if line, err3 := p.stdout.ReadString('\n'); err != nil || line != "profiled\n" {
+		t.Fatalf("the broker says %q, %v, %v", line, err, errors.Join(err2, err3))
 	}
+	return strings.TrimSpace(said)
 }
 
 // process is a broker that is one.
@@ -114,26 +133,6 @@ func startProcess(t testing.TB, dir string, sets ...string) *process {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait() // an error says that it was killed, or that it was waited for
-}
-
-// memory is a field of /proc/PID/status, in bytes: VmRSS, VmHWM (the most so far), RssAnon, RssFile.
-func (p *process) memory(t testing.TB, field string) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Skip("no /proc to read the memory from: ", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, field+":"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kb << 10
-		}
-	}
-	t.Fatal("no field ", field)
-	return 0
 }
 
 // cpu is the processor time that the process has used.

@@ -35,8 +35,7 @@ func (b *Broker) number(of *atomic.Uint64, kept state.Number) uint64 {
 type restorer struct {
 	b       *Broker
 	now     time.Time
-	end     message.Position // of the log
-	clients map[state.Owner]*client
+	end     message.Position        // of the log
 	places  map[groupKey]groupPlace // where groups read on
 	members []func()                // to join them
 	cursors map[state.Owner]map[string]state.StreamCursor
@@ -49,13 +48,21 @@ func (b *Broker) restore() error {
 		b.groups.declareAll()
 		return nil
 	}
-	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), clients: make(map[state.Owner]*client), places: make(map[groupKey]groupPlace)}
+	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), places: make(map[groupKey]groupPlace)}
 	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.streamCursors, r.subscriptions, r.groups, r.given, r.delayed} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	r.settle()
+	return nil
+}
+
+// client returns the session with an owner; nil: there is none any more.
+func (r *restorer) client(o state.Owner) *client {
+	if c := r.b.registry.get(o.ClientID); c != nil && c.incarnation == o.Incarnation {
+		return c
+	}
 	return nil
 }
 
@@ -125,7 +132,6 @@ func (r *restorer) sessions() error {
 		}
 		r.b.registry.reserve(0)
 		r.b.registry.put(c)
-		r.clients[c.owner()] = c
 		return nil
 	})
 }
@@ -133,7 +139,7 @@ func (r *restorer) sessions() error {
 func (r *restorer) snapshots() error {
 	return r.scan(state.Snapshots, func(kv storage.KV) error {
 		o, s, err := state.DecodeSnapshot(kv)
-		if c := r.clients[o]; c != nil && err == nil {
+		if c := r.client(o); c != nil && err == nil {
 			c.restoreFrom(s)
 			c.cursor.next, c.persisted = s.Next, s.Next
 		}
@@ -160,7 +166,7 @@ func (r *restorer) parked() error {
 		if err != nil {
 			return err
 		}
-		c := r.clients[o]
+		c := r.client(o)
 		if c == nil || !p.Delivery.Position.Less(c.cursor.next) {
 			stale = append(stale, state.Delete(kv.Key))
 			return nil
@@ -178,7 +184,7 @@ func (r *restorer) inbound() error {
 	ids := make(map[*client][]uint16)
 	err := r.scan(state.InboundIDs, func(kv storage.KV) error {
 		o, id, err := state.DecodeInboundID(kv)
-		if c := r.clients[o]; c != nil && err == nil {
+		if c := r.client(o); c != nil && err == nil {
 			ids[c] = append(ids[c], id)
 		}
 		return err
@@ -193,7 +199,7 @@ func (r *restorer) inbound() error {
 func (r *restorer) subscriptions() error {
 	return r.scan(state.Subscriptions, func(kv storage.KV) error {
 		o, s, err := state.DecodeSubscription(kv)
-		c := r.clients[o]
+		c := r.client(o)
 		if c == nil || err != nil {
 			return err
 		}
@@ -339,7 +345,7 @@ func (r *restorer) given() error {
 		if err != nil {
 			return err
 		}
-		if c := r.clients[o]; c != nil {
+		if c := r.client(o); c != nil {
 			c.mu.Lock()
 			g, a := r.b.groups.linger(s.Name, s.Filter, s.Key, c)
 			g.mu.Lock()
@@ -387,7 +393,7 @@ func (r *restorer) delayed() error {
 
 // settle starts the timers of sessions and wills. What is overdue is due at the first tick.
 func (r *restorer) settle() {
-	for _, c := range r.clients {
+	for _, c := range r.b.registry.all() {
 		w := c.will
 		if w != nil {
 			c.will = nil
@@ -503,7 +509,7 @@ func (r *restorer) streamCursors() error {
 	r.cursors = make(map[state.Owner]map[string]state.StreamCursor)
 	return r.scan(state.StreamCursors, func(kv storage.KV) error {
 		o, key, cursor, err := state.DecodeStreamCursor(kv)
-		if err != nil || r.clients[o] == nil {
+		if err != nil || r.client(o) == nil {
 			return err
 		}
 		if r.cursors[o] == nil {

@@ -52,6 +52,23 @@ func DecodeParked(kv storage.KV) (o Owner, p *ParkedMessage, err error) {
 	return o, p, r.done(kv.Key)
 }
 
+// ParkedAt returns the place of an entry of Parked, by its key; ok is false if it is none.
+func ParkedAt(key []byte) (pos message.Position, ok bool) {
+	_, rest, err := parseOwned(key)
+	if err != nil || len(rest) != 13 {
+		return pos, false
+	}
+	return parsePlace(rest), true
+}
+
+// BodyAt returns the place of an entry of Bodies, by its key; ok is false if it is none.
+func BodyAt(key []byte) (pos message.Position, ok bool) {
+	if len(key) != 13 {
+		return pos, false
+	}
+	return parsePlace(key[1:]), true
+}
+
 // GroupParkedOf is the prefix of all that was parked for a group.
 func GroupParkedOf(name, filter string) []byte { return []byte("q" + name + "\x00" + filter + "\x00") }
 

@@ -16,6 +16,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -77,7 +78,10 @@ func IsNoSpace(err error) bool {
 }
 
 // ReadFile returns the whole of a file.
-func ReadFile(fsys FS, name string) ([]byte, error) {
+func ReadFile(fsys FS, name string) ([]byte, error) { return ReadFileInto(nil, fsys, name) }
+
+// ReadFileInto returns it in dst's memory, if that suffices.
+func ReadFileInto(dst []byte, fsys FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
@@ -87,7 +91,7 @@ func ReadFile(fsys FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, size)
+	data := slices.Grow(dst[:0], int(size))[:size]
 	if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
 		return nil, fmt.Errorf("vfs: read %s: %w", name, err)
 	}

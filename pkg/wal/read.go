@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"sync"
 )
 
 // scanBytes is how much Scan reads at once where blocks are smaller.
@@ -21,7 +22,22 @@ func (l *Log) Read(seq uint64, dst []byte) (payload []byte, err error) {
 	}
 	defer v.release()
 	granule, from, to := v.find(seq)
+	if to-from < 2*granuleBytes { // by several blocks, perhaps: none is to hold the memory of all
+		b := granules.Get().(*[2 * granuleBytes]byte)
+		defer granules.Put(b)
+		payload, err = v.readFrom(granule, seq, from, b[:to-from])
+		return append(dst[:0], payload...), err
+	}
 	buf := slices.Grow(dst[:0], int(to-from))[:to-from]
+	payload, err = v.readFrom(granule, seq, from, buf)
+	return buf[:copy(buf, payload)], err
+}
+
+// granules are buffers for what is read with a small block.
+var granules = sync.Pool{New: func() any { return new([2 * granuleBytes]byte) }}
+
+// readFrom reads a granule into buf, and returns a block's payload, which is there.
+func (v *view) readFrom(granule int, seq uint64, from int64, buf []byte) (payload []byte, err error) {
 	err = v.walk(granule, buf, from, func(at uint64, p []byte) error {
 		if at == seq {
 			payload = p
@@ -31,7 +47,7 @@ func (l *Log) Read(seq uint64, dst []byte) (payload []byte, err error) {
 	})
 	switch err {
 	case errFound:
-		return buf[:copy(buf, payload)], nil
+		return payload, nil
 	case nil:
 		reason := fmt.Sprintf("block %d is not where the index says", seq)
 		return nil, &CorruptError{File: v.path, Offset: from, Reason: reason}

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	overlayUrgent = 1 << 20  // the applier does not wait for more
-	overlayLimit  = 32 << 20 // the committer waits for the applier
+	overlayUrgent = 1 << 20 // the applier does not wait for more
+	overlayLimit  = 8 << 20 // the committer waits for the applier
 
 	applyDelay    = 20 * time.Millisecond // for how long the applier gathers changes
 	retryDelay    = time.Second           // after a failure

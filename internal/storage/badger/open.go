@@ -75,10 +75,11 @@ func (e *Engine) start() {
 	e.front.Add(2)
 	go e.run()
 	go e.release()
-	e.goroutine.Add(3)
+	e.goroutine.Add(4)
 	go e.apply()
 	go e.keeper()
 	go e.summarizer()
+	go e.pageKeeper()
 }
 
 // recoverState finds out where the log is and brings the state up to date. Nothing runs yet.
@@ -141,10 +142,13 @@ func (e *Engine) findEnds(m meta) error {
 
 // headerOf reads a block's header.
 func (e *Engine) headerOf(disk uint64) (*block, error) {
-	payload, err := e.readDisk(disk)
+	buf := scratch.Get().(*[]byte)
+	defer putScratch(buf)
+	payload, err := e.readInto(*buf, disk)
 	if err != nil {
 		return nil, err
 	}
+	*buf = payload
 	h, err := parseHeader(payload)
 	if err != nil {
 		return nil, fmt.Errorf("storage: read block %d on disk: %w", disk, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/barid-mqtt/barid/internal/message"
@@ -197,7 +198,11 @@ func (e *Engine) inMemory(sequence uint64) (b *block, end bool) {
 	return b, end
 }
 
-func (e *Engine) readDisk(sequence uint64) ([]byte, error) {
+// readDisk returns the payload of a block on disk, in memory of its own.
+func (e *Engine) readDisk(sequence uint64) ([]byte, error) { return e.readInto(nil, sequence) }
+
+// readInto returns it in dst's memory, if that suffices.
+func (e *Engine) readInto(dst []byte, sequence uint64) ([]byte, error) {
 	for {
 		disk := e.disk.Load()
 		if disk == nil {
@@ -208,7 +213,7 @@ func (e *Engine) readDisk(sequence uint64) ([]byte, error) {
 			}
 			return nil, storage.ErrClosed
 		}
-		payload, err := disk.Read(sequence, nil)
+		payload, err := disk.Read(sequence, dst)
 		if errors.Is(err, wal.ErrClosed) && e.disk.Load() != disk {
 			continue // it was opened again
 		}
@@ -216,6 +221,18 @@ func (e *Engine) readDisk(sequence uint64) ([]byte, error) {
 			return nil, fmt.Errorf("storage: read block %d on disk: %w", sequence, err)
 		}
 		return payload, nil
+	}
+}
+
+// scratch are buffers for blocks of which only the header is wanted.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// scratchKept is the size up to which such a buffer is kept.
+const scratchKept = 1 << 20
+
+func putScratch(b *[]byte) {
+	if cap(*b) <= scratchKept {
+		scratch.Put(b)
 	}
 }
 
@@ -272,6 +289,8 @@ func (e *Engine) search(sequence, first uint64) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+	buf := scratch.Get().(*[]byte)
+	defer putScratch(buf)
 	found := place{disk: high.disk}
 	for step := uint64(1); high.disk-low.disk > 1; {
 		probe := min(low.disk+step, high.disk-1)
@@ -284,10 +303,11 @@ func (e *Engine) search(sequence, first uint64) (place, error) {
 		if probe == high.disk {
 			break
 		}
-		payload, err := e.readDisk(probe)
+		payload, err := e.readInto(*buf, probe)
 		if err != nil {
 			return place{}, err
 		}
+		*buf = payload
 		h, err := parseHeader(payload)
 		if err != nil {
 			return place{}, fmt.Errorf("storage: read block %d on disk: %w", probe, err)
@@ -296,6 +316,7 @@ func (e *Engine) search(sequence, first uint64) (place, error) {
 			high, found, step = p, place{disk: probe, payload: payload}, 0
 		} else {
 			low, step = p, step*2
+			found.payload = nil // of what was found before: this has taken its place
 		}
 		if h.records > 0 && h.seq == sequence {
 			break
@@ -304,6 +325,7 @@ func (e *Engine) search(sequence, first uint64) (place, error) {
 	e.mu.Lock()
 	e.index.learn(high)
 	e.mu.Unlock()
+	found.payload = bytes.Clone(found.payload)
 	return found, nil
 }
 
@@ -319,9 +341,11 @@ func (e *Engine) startOf(sequence uint64) (int64, error) {
 		return 0, err
 	}
 	if at.payload == nil {
-		if at.payload, err = e.readDisk(at.disk); err != nil {
+		b, err := e.headerOf(at.disk)
+		if err != nil {
 			return 0, err
 		}
+		return b.header.start, nil
 	}
 	h, err := parseHeader(at.payload)
 	return h.start, err

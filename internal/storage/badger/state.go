@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 	"github.com/tidwall/btree"
 
 	"github.com/barid-mqtt/barid/internal/storage"
@@ -27,10 +28,11 @@ const (
 
 var metaKey = []byte{metaPrefix, 's'}
 
-// What a transaction takes at most. Badger's own limit is 15 % of a memtable, about 600 KiB and 6,500 changes.
+// What a transaction takes at most. Badger's own limit is 15 % of a memtable, about 300 KiB and 3,200 changes.
 const (
-	txnChanges = 4000
-	txnBytes   = 384 << 10
+	memTableBytes = 2 << 20
+	txnChanges    = 2000
+	txnBytes      = 192 << 10
 )
 
 // The longest key and value that the state takes.
@@ -77,26 +79,36 @@ func (s *state) open(log *slog.Logger) error {
 	if err := removeStubs(dir); err != nil {
 		return err
 	}
-	options := badgerdb.DefaultOptions(dir).
-		WithLogger(stateLogger{log}).
-		WithMetricsEnabled(false).
-		WithDetectConflicts(false).
-		WithNumVersionsToKeep(1).
-		WithMemTableSize(4 << 20).
-		WithNumMemtables(2).
-		WithNumLevelZeroTables(5).
-		WithNumLevelZeroTablesStall(15).
-		WithBaseTableSize(2 << 20).
-		WithNumCompactors(2).
-		WithBlockCacheSize(4 << 20).
-		WithValueThreshold(2048).
-		WithValueLogFileSize(valueLogBytes)
-	db, err := badgerdb.Open(options)
+	db, err := badgerdb.Open(stateOptions(dir, log))
 	if err != nil {
 		return fmt.Errorf("storage: open the state in %s: %w", dir, err)
 	}
 	s.db, s.failed = db, false
 	return nil
+}
+
+// stateOptions are small, since Badger builds up to a dozen tables at once and keeps the memory of eight for the next
+// ones. A builder takes twice the size of its table. With compression it would take many times that: what ends a table
+// is then its compressed size, and what is built is kept both ways. Without, no blocks have to be cached either; tables
+// of a time when they were compressed are still read.
+func stateOptions(dir string, log *slog.Logger) badgerdb.Options {
+	o := badgerdb.DefaultOptions(dir).
+		WithLogger(stateLogger{log}).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false).
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(memTableBytes).
+		WithNumMemtables(2).
+		WithNumLevelZeroTables(5).
+		WithNumLevelZeroTablesStall(15).
+		WithBaseTableSize(1 << 20).
+		WithNumCompactors(2).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithValueThreshold(2048).
+		WithValueLogFileSize(valueLogBytes)
+	o.TableSizeMultiplier = 1
+	return o
 }
 
 // removeStubs removes the empty file that a process leaves which was killed between making a memtable or value log and
@@ -262,13 +274,13 @@ func (s *state) scan(prefix, from string, fn func(key, value []byte) bool) error
 }
 
 func scanTxn(txn *badgerdb.Txn, prefix, from string, fn func(key, value []byte) bool) error {
-	options := badgerdb.DefaultIteratorOptions
-	options.Prefix = stateKey(prefix)
-	options.PrefetchValues = false
-	it := txn.NewIterator(options)
+	o := badgerdb.DefaultIteratorOptions
+	o.Prefix = stateKey(prefix)
+	o.PrefetchValues = false
+	it := txn.NewIterator(o)
 	defer it.Close()
 	var goOn bool
-	for it.Seek(stateKey(from)); it.ValidForPrefix(options.Prefix); it.Next() {
+	for it.Seek(stateKey(from)); it.ValidForPrefix(o.Prefix); it.Next() {
 		item := it.Item()
 		err := item.Value(func(value []byte) error {
 			goOn = fn(item.Key()[1:], value)
@@ -371,9 +383,9 @@ func (s *state) compact() error {
 
 func (s *state) rewrite() error {
 	txn := s.db.NewTransaction(false)
-	options := badgerdb.DefaultIteratorOptions
-	options.PrefetchValues = false
-	hold := txn.NewIterator(options)
+	o := badgerdb.DefaultIteratorOptions
+	o.PrefetchValues = false
+	hold := txn.NewIterator(o)
 	var err error
 	for err == nil {
 		err = s.db.RunValueLogGC(0.5)

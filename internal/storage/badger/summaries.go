@@ -41,7 +41,8 @@ type run struct {
 // span is a row of runs with a file.
 type span struct {
 	first, next uint64
-	runs        []run // nil: not in memory
+	runs        []run  // nil: not in memory
+	buf         []byte // that they are in, if they were read
 }
 
 // summaries are what an engine has of them.
@@ -57,7 +58,8 @@ type summaries struct {
 
 	mu     sync.Mutex
 	files  []span // rising
-	cached []span // the one used last at the end
+	cached []span // the one used last at the end; nobody has their runs without mu
+	free   []byte // the memory of one that was cached
 	newest span   // what has no file yet
 }
 
@@ -208,13 +210,11 @@ func (e *Engine) skip(ctx context.Context, from message.Position, before uint64,
 	}
 	at := from.Block
 	for range spansAsked {
-		s, ok := e.summaryOf(at)
-		if !ok || at >= end || ctx.Err() != nil {
+		next, held := e.skipSpan(at, q)
+		if next == at || at >= end || ctx.Err() != nil {
 			break
 		}
-		next := s.skip(at, q)
-		at = next
-		if next < s.next {
+		if at = next; held {
 			break
 		}
 	}
@@ -236,41 +236,61 @@ func (s *span) skip(at uint64, q *summary.Question) uint64 {
 	return at
 }
 
-// summaryOf returns the span with a sequence, with its runs.
-func (e *Engine) summaryOf(sequence uint64) (span, bool) {
+// skipSpan returns the first sequence at or after another in whose run the summaries do not deny it, up to the end of the
+// span, and whether that is before this end. Without a summary it is that other sequence.
+func (e *Engine) skipSpan(at uint64, q *summary.Question) (next uint64, held bool) {
 	s := &e.summaries
 	s.mu.Lock()
-	if s.newest.first <= sequence && sequence < s.newest.next {
-		defer s.mu.Unlock()
-		return s.newest, true
-	}
-	i := sort.Search(len(s.files), func(i int) bool { return s.files[i].next > sequence })
-	if i == len(s.files) || s.files[i].first > sequence {
-		s.mu.Unlock()
-		return span{}, false
-	}
-	found := s.files[i]
-	if i := slices.IndexFunc(s.cached, func(c span) bool { return c.first == found.first }); i >= 0 {
-		found = s.cached[i]
-		s.cached = append(slices.Delete(s.cached, i, i+1), found)
-		s.mu.Unlock()
-		return found, true
-	}
-	s.mu.Unlock()
-	runs, err := e.readSpan(found)
-	s.mu.Lock()
 	defer s.mu.Unlock()
+	found := s.inMemory(at)
+	if found == nil {
+		i := sort.Search(len(s.files), func(i int) bool { return s.files[i].next > at })
+		if i == len(s.files) || s.files[i].first > at {
+			return at, false
+		}
+		if found = e.cacheSpan(s.files[i]); found == nil {
+			return at, false
+		}
+	}
+	next = found.skip(at, q)
+	return next, next < found.next
+}
+
+// inMemory returns the span with a sequence, with its runs; nil: it is not there. The caller holds mu.
+func (s *summaries) inMemory(at uint64) *span {
+	if s.newest.first <= at && at < s.newest.next {
+		return &s.newest
+	}
+	i := slices.IndexFunc(s.cached, func(c span) bool { return c.first <= at && at < c.next })
+	if i < 0 {
+		return nil
+	}
+	found := s.cached[i]
+	s.cached = append(slices.Delete(s.cached, i, i+1), found)
+	return &s.cached[len(s.cached)-1]
+}
+
+// cacheSpan reads the runs of a span, in the memory of the one that goes for it; nil: they are of no use. The caller holds
+// mu, which is not held while they are read.
+func (e *Engine) cacheSpan(found span) *span {
+	s := &e.summaries
+	buf := s.free
+	s.free = nil
+	s.mu.Unlock()
+	buf, err := e.readSpan(&found, buf)
+	s.mu.Lock()
 	if err != nil {
 		e.logger.Warn("a summary of the log is of no use", "error", err)
 		s.files = slices.DeleteFunc(s.files, func(f span) bool { return f.first == found.first })
-		return span{}, false
+		return nil
 	}
-	found.runs = runs
+	found.buf = buf
 	if len(s.cached) >= spansCached {
+		s.free = s.cached[0].buf
 		s.cached = slices.Delete(s.cached, 0, 1)
 	}
 	s.cached = append(s.cached, found)
-	return found, true
+	return &s.cached[len(s.cached)-1]
 }
 
 // forgetSummaries removes the files of spans that end before a sequence.

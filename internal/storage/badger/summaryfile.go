@@ -86,17 +86,18 @@ func decodeSpan(s span, b []byte) ([]run, error) {
 	return runs, nil
 }
 
-func (e *Engine) readSpan(s span) ([]run, error) {
-	name := e.spanName(s)
-	b, err := vfs.ReadFile(e.options.FS, name)
+// readSpan reads the runs of a span into dst's memory, if that suffices, and returns the memory that they are in.
+func (e *Engine) readSpan(s *span, dst []byte) ([]byte, error) {
+	name := e.spanName(*s)
+	b, err := vfs.ReadFileInto(dst, e.options.FS, name)
 	if err != nil {
 		return nil, err
 	}
-	runs, err := decodeSpan(s, b)
+	s.runs, err = decodeSpan(*s, b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return runs, nil
+	return b, nil
 }
 
 // writeSpan writes a span's file, if there is room.
