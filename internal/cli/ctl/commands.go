@@ -3,7 +3,7 @@ package ctl
 import "slices"
 
 // commands are all of them, in the order in which they are listed.
-var commands = slices.Concat(statusCommands, traceCommands, clientCommands, topicCommands, messageCommands, consumerCommands, banCommands, userCommands,
+var commands = slices.Concat(statusCommands, observeCommands, explainCommands, traceCommands, clientCommands, topicCommands, messageCommands, consumerCommands, banCommands, userCommands,
 	ruleCommands, groupCommands, listenerCommands, streamCommands, configCommands, keyCommands, peopleCommands)
 
 // paging are the options of long lists.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -165,6 +166,17 @@ func TestCommands(t *testing.T) {
 		{"keys create k --role client --publish a/#", "", `POST /api/v5/api_key {"name":"k","role":"client","topics":{"publish":["a/#"]}}`, `200 {"api_key":"K","api_secret":"S"}`, 0, "K:S\n"},
 		{"keys disable k", "", `PUT /api/v5/api_key/k {"enable":false}`, `200 {"name":"k","enable":false}`, 0, "enabled  no\n"},
 		{"explain c t --qos 2", "", "GET /api/v5/explain?clientid=c&qos=2&topic=t", `200 {"verdict":"It would not.","steps":[{"step":"session","ok":false}]}`, 0, "It would not.\n\nSTEP"},
+		{"explain messages --client c --topic a/# --since 2030-01-01T00:00:00Z --limit 2", "", "GET /api/v5/explain/messages?clientid=c&limit=2&since=2030-01-01T00%3A00%3A00Z&topic=a%2F%23",
+			page(`{"id":"1a","topic":"a/1","from_clientid":"p","qos":1,"payload_bytes":3,"summary":"dropped for \"c\": queue_full"}`), 0, `dropped for "c": queue_full`},
+		{"explain message 1a", "", "GET /api/v5/explain/messages/1a", `200 {"topic":"a/1","summary":"dropped","events":[{"event":"dropped","clientid":"c\u001b","reason":"queue_full","count":4}]}`, 0, "a/1: dropped\n\nAT"},
+		{"explain message 1a", "", "GET /api/v5/explain/messages/1a", `200 {"topic":"a/1","summary":"dropped","events":[{"event":"dropped","clientid":"c\u001b","reason":"queue_full","count":4}]}`, 0, `c\x1b`},
+		{"explain message 1b", "", "GET /api/v5/explain/messages/1b", `404 {"code":"NOT_FOUND","message":"nothing is remembered"}`, 4, ""},
+		{"explain events --client c --reason queue_full --json", "", "GET /api/v5/explain/events?clientid=c&reason=queue_full", page(`{"event":"dropped"}`), 0, `"event": "dropped"`},
+		{"explain events --topic x", "", "GET /api/v5/explain/events?topic=x", `400 {"code":"BAD_REQUEST","message":"topic: …"}`, 1, ""},
+		{"metrics --prefix messages.", "", "GET /api/v5/metrics?aggregate=true", `200 {"messages.received":3,"bytes.sent":7}`, 0, "VALUE\nmessages.received  3\n"},
+		{"metrics --json --prefix bytes", "", "GET /api/v5/metrics?aggregate=true", `200 {"messages.received":3,"bytes.sent":7}`, 0, "{\n  \"bytes.sent\": 7\n}\n"},
+		{"stats --prefix nothing", "", "GET /api/v5/stats?aggregate=true", `200 {"a":3}`, 1, ""},
+		{"node", "", "GET /api/v5/nodes", `200 [{"node":"n1","version":"1.2.3"}]`, 0, "n1"},
 		{"audit", "", "GET /api/v5/audit", page(`{"source":"admin","http_method":"POST"}`), 0, "admin"},
 		{"clients show nobody", "", "GET /api/v5/clients/nobody", `404 {"code":"CLIENTID_NOT_FOUND","message":"there is no client \"nobody\""}`, 4, ""},
 		{"ban ip x", "", `POST /api/v5/banned {"as":"ip","who":"x"}`, `400 {"code":"BAD_REQUEST","message":"as: …"}`, 1, ""},
@@ -179,6 +191,54 @@ func TestCommands(t *testing.T) {
 		if status != c.status || !strings.Contains(stdout, c.stdout) || (stderr == "") != (status == 0) || strings.Count(stderr, "\n") > 1 {
 			t.Errorf("%s: status %d, printed\n%s\nand %q", c.args, status, stdout, stderr)
 		}
+	}
+}
+
+// growing is a fake whose trace has grown each time that its log is asked for, and stops after so many.
+type growing struct {
+	fake
+	parts  []string
+	listed int
+}
+
+func (g *growing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/api/v5/trace":
+		status := "running"
+		if g.listed++; g.listed >= len(g.parts) {
+			status = "stopped"
+		}
+		g.answers["GET /api/v5/trace"] = `200 [{"name":"u","status":"stopped"},{"name":"t","status":"` + status + `"}]`
+	case "/api/v5/trace/t/log":
+		all := strings.Join(g.parts[:g.listed], "")
+		position, _ := strconv.Atoi(r.URL.Query().Get("position"))
+		items, _ := json.Marshal(all[position:])
+		g.answers["GET /api/v5/trace/t/log"] = fmt.Sprintf(`200 {"meta":{"position":%d,"bytes":1},"items":%s}`, len(all), items)
+	}
+	g.fake.ServeHTTP(w, r)
+}
+
+func TestATraceIsFollowedUntilItEnds(t *testing.T) {
+	for _, json := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "s")
+		ln, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &growing{fake: fake{answers: map[string]string{}}, parts: []string{"one\ntw", "o \x1b\n", "three\n"}}
+		server := &httptest.Server{Listener: ln, Config: &http.Server{Handler: g}}
+		server.Start()
+		args, want := []string{"traces", "follow", "t"}, "one\ntwo \\x1b\nthree\n"
+		if json {
+			args, want = append(args, "--json"), "one\ntwo \x1b\nthree\n"
+		}
+		if status, stdout, stderr := ctlAt(path, "", args...); status != 0 || stdout != want || stderr != "" {
+			t.Errorf("status %d, printed %q and %q", status, stdout, stderr)
+		}
+		if status, _, stderr := ctlAt(path, "", "traces", "follow", "none"); status != ExitNotFound || stderr == "" {
+			t.Errorf("of none: status %d, %q", status, stderr)
+		}
+		server.Close()
 	}
 }
 

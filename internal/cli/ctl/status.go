@@ -17,14 +17,6 @@ var statusCommands = []command{
 		option{name: "past", usage: "what was wrong and is over", kind: yes, param: "activated", value: "false"}), columns: []column{
 		{title: "ALARM", field: "name"}, {title: "SINCE", field: "activate_at"}, {title: "UNTIL", field: "deactivate_at"}, {title: "MESSAGE", field: "message"}}},
 	{words: "alarms forget", short: "forget the alarms that are over", method: "DELETE", path: "/alarms", done: "the alarms that were over are forgotten"},
-	{words: "explain", short: "would a client get a message on a topic now, and why", operands: []string{"CLIENTID", "TOPIC"},
-		options: []option{
-			{name: "qos", usage: "of the message (`N`, 1 by default)", kind: number, param: "qos"},
-			{name: "retain", usage: "the message is retained", kind: yes, param: "retain"},
-			{name: "username", usage: "as whom the client connects, where it is away (`NAME`)", param: "username"},
-			{name: "from", usage: "client id of the publisher (`CLIENTID`)", param: "from_clientid"},
-			{name: "from-username", usage: "as whom the publisher connects, where it is away (`NAME`)", param: "from_username"},
-		}, run: explain},
 }
 
 // counted are the lists whose lengths the status shows.
@@ -89,26 +81,4 @@ func listenersShort(v any) string {
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, ", ")
-}
-
-// explain shows the verdict first, and then what was asked in order.
-func explain(s *session, c *call) error {
-	q := c.query()
-	q.Set("clientid", c.operand("CLIENTID"))
-	q.Set("topic", c.operand("TOPIC"))
-	data, err := s.call(http.MethodGet, "/explain", q, nil)
-	if err != nil || s.json {
-		return s.printJSONIf(data, err)
-	}
-	var e struct {
-		Verdict string
-		Steps   []any
-	}
-	if err := decode(data, &e); err != nil {
-		return err
-	}
-	fmt.Fprintf(s.env.Stdout, "%s\n\n", clean(e.Verdict))
-	printTable(s.env.Stdout, e.Steps, []column{{title: "STEP", field: "step"}, {title: "OK", field: "ok"}, {title: "EFFECT", field: "effect"},
-		{title: "WHAT", field: "what"}, {title: "WHY", field: "why"}})
-	return nil
 }

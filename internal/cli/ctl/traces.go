@@ -3,17 +3,11 @@ package ctl
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 )
-
-// logPart is how much of a trace's log one request asks for.
-const logPart = 1 << 20
 
 var traceColumns = []column{
 	{title: "TRACE", field: "name"}, {title: "OF", field: "type"}, {title: "CLIENTID", field: "clientid"}, {title: "TOPIC", field: "topic"},
@@ -33,6 +27,7 @@ var traceCommands = []command{
 	}, columns: traceColumns, run: traceStart},
 	{words: "traces stop", short: "end a trace; its log stays", operands: []string{"NAME"}, path: "/trace/{NAME}/stop", done: "{NAME} has ended", run: traceStop},
 	{words: "traces log", short: "print the log of a trace, as far as it is", operands: []string{"NAME"}, path: "/trace/{NAME}/log", run: traceLog},
+	{words: "traces follow", short: "print the log of a trace, and what is added to it until it ends", operands: []string{"NAME"}, path: "/trace/{NAME}/log", run: traceFollow},
 	{words: "traces download", short: "the log of a trace in a ZIP archive", operands: []string{"NAME"}, path: "/trace/{NAME}/download", options: []option{
 		{name: "file", usage: "where to, a `FILE` that is not there yet, or - for standard output (NAME.zip by default)"},
 	}, run: traceDownload},
@@ -83,47 +78,6 @@ func traceStop(s *session, c *call) error {
 		return s.printJSONIf(data, err)
 	}
 	return s.show(c, nil)
-}
-
-// traceLog prints a log part by part. With --json it is one answer with all of it.
-func traceLog(s *session, c *call) error {
-	var whole strings.Builder
-	for position := 0; ; {
-		var part struct {
-			Meta  struct{ Position int }
-			Items string
-		}
-		q := url.Values{"bytes": {strconv.Itoa(logPart)}, "position": {strconv.Itoa(position)}}
-		if err := s.get(c.fill(c.path, pathEscape), q, &part); err != nil {
-			return err
-		}
-		switch {
-		case part.Meta.Position <= position && s.json:
-			return s.encode(map[string]any{"items": whole.String(), "meta": map[string]any{"position": position}})
-		case part.Meta.Position <= position:
-			return nil
-		case s.json:
-			whole.WriteString(part.Items)
-		default:
-			if err := printLines(s.env.Stdout, part.Items); err != nil {
-				return err
-			}
-		}
-		position = part.Meta.Position
-	}
-}
-
-// printLines prints a text, whose last line may go on, with nothing in it that drives the terminal.
-func printLines(w io.Writer, text string) error {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		line, ended := strings.CutSuffix(line, "\n")
-		if b.WriteString(clean(line)); ended {
-			b.WriteByte('\n')
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // traceDownload writes the archive to a file, which it takes nobody's place for.
