@@ -79,7 +79,7 @@ internal/hostile             < mqtt pkg/websocket
 
 # The broker. Nothing below it reads the configuration.
 internal/router              < mqtt internal/message internal/metrics internal/index internal/session internal/retain internal/storage internal/summary internal/trace internal/conn
-internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/conn internal/router
+internal/stream              < mqtt internal/message internal/metrics internal/session internal/state internal/storage internal/summary internal/trace internal/conn internal/router
 internal/config              < mqtt + gopkg.in/yaml.v3
 internal/settings            < internal/config
 internal/broker              < mqtt pkg/filewatch pkg/ratelimit pkg/scram pkg/timerwheel internal/* internal/auth/* internal/storage/memory internal/storage/badger

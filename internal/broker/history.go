@@ -19,7 +19,7 @@ func (b *Broker) openStreams() error {
 		return err
 	}
 	b.streams, err = stream.Open(stream.Options{
-		Engine: b.engine, Router: b.router, Metrics: b.metrics, Logger: b.log,
+		Engine: b.engine, Router: b.router, Metrics: b.metrics, Logger: b.log, Trace: b.trace,
 		Seq: func() uint64 { return b.seq.Add(1) }, Now: b.clock.Now, Expired: b.expired, Retired: b.retired,
 	}, declared)
 	if err != nil {

@@ -58,10 +58,10 @@ const busyRetry = 5 * time.Millisecond
 func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, error) {
 	c, cfg := l.client, &l.client.broker.cfg.MQTT
 	if int(p.QoS) > cfg.MaxQoS {
-		return conn.Done, mqtt.QoSNotSupported
+		return conn.Done, l.refuseAndEnd(b, p, mqtt.QoSNotSupported)
 	}
 	if p.Retain && !cfg.RetainAvailable {
-		return conn.Done, mqtt.RetainNotSupported
+		return conn.Done, l.refuseAndEnd(b, p, mqtt.RetainNotSupported)
 	}
 	if l.pause() {
 		return conn.Retry, nil
@@ -85,7 +85,7 @@ func (l *link) receivePublish(b *conn.Batch, p *mqtt.Publish) (conn.Verdict, err
 			return conn.Done, nil
 		case inbound == session.QuotaExceeded:
 			c.broker.metrics.Hit(metrics.LimitReceiveMaximum)
-			return conn.Done, mqtt.ReceiveMaximumExceeded
+			return conn.Done, l.refuseAndEnd(b, p, mqtt.ReceiveMaximumExceeded)
 		}
 	}
 	if code.Failed() {
@@ -231,9 +231,10 @@ func (l *link) forget(p *mqtt.Publish) {
 // refuse answers a PUBLISH that is not allowed: version 5 by its code, older ones as configured.
 func (l *link) refuse(b *conn.Batch, topic string, p *mqtt.Publish, code mqtt.ReasonCode) error {
 	c := l.client
-	c.broker.metrics.PublishesRefused.Inc()
-	c.broker.metrics.Drop(message.DropNotAuthorized, 1)
-	l.tellRefused(topic, p, code, message.DropNotAuthorized, b.Now)
+	if code == mqtt.NotAuthorized {
+		c.broker.metrics.PublishesRefused.Inc()
+	}
+	l.tellRefused(topic, p, code, b.Now)
 	if l.version < mqtt.V5 && c.broker.conf().Auth.DenyAction == "disconnect" {
 		return code
 	}
@@ -241,6 +242,12 @@ func (l *link) refuse(b *conn.Batch, topic string, p *mqtt.Publish, code mqtt.Re
 		l.settle(b, p.QoS, p.PacketID, code)
 	}
 	return nil
+}
+
+// refuseAndEnd is for a PUBLISH that no client that was told the broker's limits sends: it ends the connection.
+func (l *link) refuseAndEnd(b *conn.Batch, p *mqtt.Publish, code mqtt.ReasonCode) error {
+	l.tellRefused(l.topicOf(p.Topic), p, code, b.Now)
+	return code
 }
 
 // settle ends the handling of a PUBLISH that waits for nothing, and acknowledges it.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"net"
 	"path/filepath"
 	"time"
@@ -96,20 +97,50 @@ func (l *link) tellReceived(w *trace.Watch, m *message.Message, id uint16, at ti
 	})
 }
 
-// tellRefused remembers that a PUBLISH was refused.
-func (l *link) tellRefused(topic string, p *mqtt.Publish, code mqtt.ReasonCode, reason message.DropReason, at time.Time) {
+// tellRefused counts and remembers that a PUBLISH was refused.
+func (l *link) tellRefused(topic string, p *mqtt.Publish, code mqtt.ReasonCode, at time.Time) {
 	b := l.client.broker
+	reason := refusalOf(code)
+	b.metrics.Drop(reason, 1)
 	l.client.mu.Lock()
 	l.client.lose().Refused++
 	l.client.mu.Unlock()
 	m := &message.Message{Topic: topic, QoS: p.QoS, Retain: p.Retain, Payload: p.Payload, PublishedAt: at, ClientID: l.client.id, Username: l.identity.Username}
 	b.trace.Note(trace.Refused, reason, l.client.id, m, at, 1, func(e *trace.Event) {
 		e.Remote, e.Username, e.Code, e.HasCode, e.PacketID, e.QoS = l.conn.Info().RemoteAddr, l.identity.Username, code, true, p.PacketID, p.QoS
-		if reason == message.DropNotAuthorized {
-			_, grounds := b.permissions.Explain(l.identity, auth.Access{Action: auth.Publish, Topic: b.destination(topic), QoS: p.QoS, Retain: p.Retain})
-			e.Text = lastRule(grounds)
-		}
+		e.Text = l.refusal(topic, p, code)
 	})
+}
+
+// refusalOf is the reason for which a message is dropped that its publisher is refused with a code.
+func refusalOf(code mqtt.ReasonCode) message.DropReason {
+	switch code {
+	case mqtt.NotAuthorized:
+		return message.DropNotAuthorized
+	case mqtt.ReceiveMaximumExceeded:
+		return message.DropLimit
+	}
+	return message.DropInvalid
+}
+
+// refusal says why a PUBLISH is refused: the rule, or the key of the configuration.
+func (l *link) refusal(topic string, p *mqtt.Publish, code mqtt.ReasonCode) string {
+	b := l.client.broker
+	switch code {
+	case mqtt.NotAuthorized:
+		_, grounds := b.permissions.Explain(l.identity, auth.Access{Action: auth.Publish, Topic: b.destination(topic), QoS: p.QoS, Retain: p.Retain})
+		return lastRule(grounds)
+	case mqtt.QoSNotSupported:
+		return fmt.Sprintf("its QoS is %d, and mqtt.max_qos is %d", p.QoS, b.cfg.MQTT.MaxQoS)
+	case mqtt.RetainNotSupported:
+		return "it is to be retained, and mqtt.retain_available is false"
+	case mqtt.ReceiveMaximumExceeded:
+		return fmt.Sprintf("the client had as many messages under way as mqtt.receive_maximum, %d, allows", b.cfg.MQTT.ReceiveMaximum)
+	}
+	if isRead(topic) {
+		return "the topic is that of a stream or a queue, which are read and not published to"
+	}
+	return "the topic is empty, has wildcards, or is longer or deeper than mqtt.max_topic_bytes and mqtt.max_topic_levels allow"
 }
 
 // tellEnd remembers how a connection ended.

@@ -20,12 +20,14 @@ import (
 
 // lost is a way for a message to get lost on purpose.
 type lost struct {
-	sets    []string
-	lose    func(t *testing.T, w *world)
-	reason  message.DropReason
-	client  string // whose copy; "": the message as a whole
-	topic   string // "": it is not at hand
-	atLeast int64
+	sets      []string
+	lose      func(t *testing.T, w *world)
+	reason    message.DropReason
+	client    string // whose copy; "": the message as a whole
+	topic     string // "": it is not at hand
+	text      string // a part of what is said about it
+	uncounted bool   // it is not lost as a whole
+	atLeast   int64
 }
 
 // slept is a session without a connection, for which n messages were published with QoS 1.
@@ -105,6 +107,36 @@ func losses(acl string) map[string]lost {
 			w.sub(t, true, to("$share/g/#", 1))
 			publish(t, w, "pub", publishOf("secret", "x", 1, 1))
 		}},
+		"a topic that is too deep": {sets: []string{"mqtt.max_topic_levels=2"}, reason: message.DropInvalid, client: "pub", topic: "a/b/c", text: "mqtt.max_topic_levels", lose: func(t *testing.T, w *world) {
+			publish(t, w, "pub", publishOf("a/b/c", "x", 1, 1))
+		}},
+		"to a stream": {reason: message.DropInvalid, client: "pub", topic: "$stream/s", text: "not published to", lose: func(t *testing.T, w *world) {
+			publish(t, w, "pub", publishOf("$stream/s", "x", 1, 1))
+		}},
+		"a QoS that is switched off": {sets: []string{"mqtt.max_qos=0"}, reason: message.DropInvalid, client: "pub", topic: "a/b", text: "mqtt.max_qos", lose: func(t *testing.T, w *world) {
+			publish(t, w, "pub", publishOf("a/b", "x", 1, 1))
+		}},
+		"RETAIN that is switched off": {sets: []string{"mqtt.retain_available=false"}, reason: message.DropInvalid, client: "pub", topic: "a/b", text: "mqtt.retain_available", lose: func(t *testing.T, w *world) {
+			m := publishOf("a/b", "x", 1, 1)
+			m.Retain = true
+			publish(t, w, "pub", m)
+		}},
+		"beyond the receive maximum": {sets: []string{"mqtt.receive_maximum=2"}, reason: message.DropLimit, client: "pub", topic: "a/b", text: "mqtt.receive_maximum", lose: func(t *testing.T, w *world) {
+			p, _ := w.connect(&mqtt.Connect{ClientID: "pub", CleanStart: true})
+			for id := range uint16(3) {
+				sendTo(t, p, publishOf("a/b", "x", 2, id+1))
+			}
+		}},
+		"larger than a packet may be": {sets: []string{"mqtt.max_packet_bytes=1000"}, reason: message.DropLimit, client: "pub", text: "mqtt.max_packet_bytes", lose: func(t *testing.T, w *world) {
+			publish(t, w, "pub", publishOf("a/b", strings.Repeat("x", 2000), 1, 1))
+		}},
+		"more than may be retained": {sets: []string{"limits.max_retained_messages=1"}, reason: message.DropLimit, uncounted: true, client: "pub", topic: "a/2", text: "not retained", lose: func(t *testing.T, w *world) {
+			for id, topic := range []string{"a/1", "a/2"} {
+				m := publishOf(topic, "x", 1, uint16(id+1))
+				m.Retain = true
+				publish(t, w, "pub", m)
+			}
+		}},
 		"a bad delay": {reason: message.DropLimit, topic: "$delayed/never/a", lose: func(t *testing.T, w *world) {
 			publish(t, w, "pub", publishOf("$delayed/never/a", "x", 1, 1))
 		}},
@@ -153,6 +185,9 @@ func (x *lost) check(t *testing.T, w *world) {
 		if n != told {
 			t.Errorf("%d were dropped, and %d are remembered", n, told)
 		}
+	}
+	if n := w.b.metrics.Dropped(x.reason); (n == 0) != x.uncounted || !strings.Contains(e.Text, x.text) {
+		t.Errorf("%d counted, and told %q", n, e.Text)
 	}
 	if x.reason == message.DropNotAuthorized && x.client == "mute" && !strings.Contains(e.Text, ":4)") {
 		t.Errorf("the rule is not said: %q", e.Text)

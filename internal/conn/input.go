@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -90,7 +91,7 @@ func (c *Conn) next(b *Batch, data []byte) (n int, p progress) {
 	}
 	size := head + int(h.Remaining)
 	if uint64(size) > uint64(c.opts.MaxPacketBytes) {
-		c.tooLarge(h)
+		c.tooLarge(h, data[head:])
 		return 0, partial
 	}
 	if len(data) < size {
@@ -112,12 +113,16 @@ func (c *Conn) next(b *Batch, data []byte) (n int, p progress) {
 	return size, handled
 }
 
-// tooLarge refuses a packet by its header alone.
-func (c *Conn) tooLarge(h mqtt.Header) {
+// tooLarge refuses a packet by its header. body is what has arrived of the rest.
+func (c *Conn) tooLarge(h mqtt.Header, body []byte) {
 	c.opts.Metrics.Hit(metrics.LimitPacketBytes)
 	if h.Type == mqtt.CONNECT && c.state == awaitConnect {
 		c.Close(mqtt.PacketTooLarge, "") // its version is not known yet
 		return
+	}
+	if h.Type == mqtt.PUBLISH && c.state == open {
+		c.opts.Metrics.Drop(message.DropLimit, 1)
+		c.tellTooLarge(h, body)
 	}
 	c.Close(mqtt.PacketTooLarge, "the packet is larger than the server's maximum packet size")
 }

@@ -2,8 +2,10 @@ package conn
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -30,6 +32,19 @@ func (c *Conn) End() End {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return End{c.endCode, c.endReason, c.left.Load()}
+}
+
+// tellTooLarge remembers that a PUBLISH was refused by its length, and of which topic it is if that has arrived.
+func (c *Conn) tellTooLarge(h mqtt.Header, body []byte) {
+	c.opts.Trace.Note(trace.Refused, message.DropLimit, c.clientID, nil, time.Now(), 1, func(e *trace.Event) {
+		e.Remote, e.Code, e.HasCode, e.Packet, e.Bytes = c.info.RemoteAddr, mqtt.PacketTooLarge, true, mqtt.PUBLISH, packetBytes(h)
+		if len(body) >= 2 {
+			if n := int(body[0])<<8 | int(body[1]); n <= len(body)-2 {
+				e.Topic = strings.ToValidUTF8(string(body[2:2+n]), "\uFFFD")
+			}
+		}
+		e.Text = fmt.Sprintf("it has %d bytes, and mqtt.max_packet_bytes, or that of the listener, is %d", packetBytes(h), c.opts.MaxPacketBytes)
+	})
 }
 
 // tracePublish tells of a PUBLISH that came, its alias resolved.

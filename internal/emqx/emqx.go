@@ -74,11 +74,11 @@ func packets(m *metrics.Metrics) []Value {
 }
 
 // notTaken are drops on the way in, before anybody's copy was made.
-var notTaken = []message.DropReason{message.DropNoSubscriber, message.DropLogFull, message.DropLimit}
+var notTaken = []message.DropReason{message.DropNoSubscriber, message.DropLogFull, message.DropLimit, message.DropInvalid}
 
 // MessagesDropped is how many messages were dropped on the way in: nobody got a copy.
 func MessagesDropped(m *metrics.Metrics) int64 {
-	n := m.PublishesRefused.Load() + m.Hits(metrics.LimitReceiveMaximum)
+	n := m.PublishesRefused.Load()
 	for _, r := range notTaken {
 		n += m.Dropped(r)
 	}
@@ -99,8 +99,9 @@ func messages(m *metrics.Metrics) []Value {
 		{"messages.publish", "emqx_messages_publish", "Messages published by clients, wills and the HTTP API.", m.Published.Load()},
 		{"messages.dropped", "emqx_messages_dropped", "Messages dropped before anybody got a copy.", MessagesDropped(m)},
 		{"messages.dropped.no_subscribers", "emqx_messages_dropped_no_subscribers", "Messages that no subscription matched.", m.Dropped(message.DropNoSubscriber)},
-		{"messages.dropped.await_pubrel_timeout", "emqx_messages_dropped_expired", "Always 0: a message that waits for PUBREL does not time out.", 0},
-		{"messages.dropped.quota_exceeded", "emqx_messages_dropped_quota_exceeded", "Messages refused by a limit or for want of space.", m.Dropped(message.DropLogFull) + m.Dropped(message.DropLimit)},
+		{"messages.dropped.expired", "emqx_messages_dropped_expired", "Copies of messages that expired before they were sent.", m.Dropped(message.DropExpired)},
+		{"messages.dropped.await_pubrel_timeout", "", "Always 0: a message that waits for PUBREL does not time out.", 0},
+		{"messages.dropped.quota_exceeded", "emqx_messages_dropped_quota_exceeded", "Messages refused by a limit or for want of space.", max(0, m.Dropped(message.DropLogFull)+m.Dropped(message.DropLimit)-m.Hits(metrics.LimitReceiveMaximum))},
 		{"messages.dropped.receive_maximum", "emqx_messages_dropped_receive_maximum", "Messages beyond the receive maximum.", m.Hits(metrics.LimitReceiveMaximum)},
 		{"messages.forward", "emqx_messages_forward", "Always 0: there are no other nodes.", 0},
 		{"messages.retained", "emqx_messages_retained", "Messages published with RETAIN.", m.Retained.Load()},

@@ -24,12 +24,13 @@ const (
 	DropMemory                   // QoS 0, and it would have waited while the memory is nearly full
 	DropMaxDeliver               // a consumer was given it as often as it may be, and has no topic for such
 	DropStreamTrimmed            // its stream let go of it before the queue that reads the stream gave it to anyone
+	DropInvalid                  // its topic is not valid here, or it asks for a QoS or for RETAIN where that is switched off
 	dropReasons
 )
 
 var dropNames = [dropReasons]string{
 	"", "no_subscriber", "expired", "too_large", "queue_full", "queue_age", "slow_consumer", "offline", "not_authorized", "refused",
-	"session_ended", "group_ended", "log_trimmed", "log_full", "limit", "memory", "max_deliver", "stream_trimmed",
+	"session_ended", "group_ended", "log_trimmed", "log_full", "limit", "memory", "max_deliver", "stream_trimmed", "invalid",
 }
 
 // String returns the reason's name, for example "queue_full".

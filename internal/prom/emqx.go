@@ -13,6 +13,9 @@ import (
 // emqx shows EMQX's names.
 func (c *collector) emqx(w writer, m *metrics.Metrics, l *metrics.Levels) {
 	for _, v := range emqx.Counters(m) {
+		if v.Prometheus == "" {
+			continue
+		}
 		w.put(prometheus.CounterValue, v.Prometheus, v.Help, float64(v.Value), nil)
 	}
 	for _, v := range emqx.Stats(l) {

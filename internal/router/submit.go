@@ -82,6 +82,7 @@ func (s *submission) settle(pos message.Position, err error) {
 		if err := r.opts.Retained.Set(p.Message, pos); err != nil {
 			code = mqtt.QuotaExceeded
 			r.opts.Metrics.Hit(limitOf(err))
+			r.tellNotRetained(p.Message, err)
 		}
 	}
 	if err != nil && p.Refused != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/trace"
+	"github.com/barid-mqtt/barid/mqtt"
 )
 
 // This file is what the router tells of messages: to the metrics, and to who traces them or remembers them.
@@ -40,6 +41,13 @@ func (r *Router) tellStored(m *message.Message) {
 	if w := r.opts.Trace.Watch(); w != nil {
 		w.Message(trace.Stored, m, "", nil, time.Now(), nil)
 	}
+}
+
+// tellNotRetained remembers that a message went to its subscribers, and was not kept for those to come.
+func (r *Router) tellNotRetained(m *message.Message, err error) {
+	r.opts.Trace.Note(trace.Refused, message.DropLimit, m.ClientID, m, time.Now(), 1, func(e *trace.Event) {
+		e.Code, e.HasCode, e.Text = mqtt.QuotaExceeded, true, "it went to its subscribers, and is not retained: "+err.Error()
+	})
 }
 
 // drop counts a message that goes no further.

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/session"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/trace"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -355,5 +357,8 @@ func (st *Stream) Lost(first message.Position) {
 	st.next = first
 	st.state.Complete, st.state.CompleteSince = first, time.Now() // kept with the next commit
 	st.s.o.Metrics.Drop(message.DropLogTrimmed, 1)
+	st.s.o.Trace.Note(trace.Dropped, message.DropLogTrimmed, "stream "+st.name, nil, time.Now(), 1, func(e *trace.Event) {
+		e.Text = fmt.Sprintf("its history has a gap before block %d", first.Block)
+	})
 	st.s.o.Logger.Error("the log was trimmed before the stream had read it: its history has a gap", "stream", st.name, "until_block", first.Block)
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/trace"
 )
 
 // ErrUnknown says that no stream of that name is declared.
@@ -49,6 +50,7 @@ type Options struct {
 	Router  *router.Router
 	Metrics *metrics.Metrics
 	Logger  *slog.Logger
+	Trace   *trace.Spine  // remembers what a stream lost; nil: nobody does
 	Seq     func() uint64 // numbers subscribers
 	// Now is the clock by which messages get too old to be kept. It goes on as a stopwatch does. nil: the machine's.
 	Now func() time.Time

@@ -21,6 +21,7 @@ var whys = map[message.DropReason]string{
 	message.DropMemory:        "QoS 0, and it would have waited while limits.memory_max_bytes is nearly reached",
 	message.DropMaxDeliver:    "a consumer was given it max_deliver times and never acknowledged it: it went to the dead letter topic, where there is one",
 	message.DropStreamTrimmed: "its stream let go of it, by keep_seconds or keep_bytes, before the queue that reads the stream gave it to anyone",
+	message.DropInvalid:       "the publisher sent what cannot be published here",
 }
 
 // Why says in a sentence what a reason means, and what to do about it.
