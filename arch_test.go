@@ -101,6 +101,7 @@ load_test/internal/check     <
 load_test/internal/proc      <
 load_test/internal/wire      < mqtt
 load_test/internal/fakebroker < mqtt
+load_test/internal/relay     < mqtt
 load_test/internal/loop      < mqtt pkg/websocket
 load_test/internal/client    < mqtt load_test/internal/hist load_test/internal/check load_test/internal/wire load_test/internal/loop
 load_test/internal/scenario  < mqtt load_test/internal/*

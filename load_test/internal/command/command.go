@@ -10,6 +10,7 @@ import (
 	"os"
 	"text/tabwriter"
 
+	"github.com/barid-mqtt/barid/load_test/internal/relay"
 	"github.com/barid-mqtt/barid/load_test/internal/scenario"
 )
 
@@ -18,6 +19,7 @@ const usage = `A load generator for MQTT brokers.
   go run ./load_test list                 the scenarios
   go run ./load_test run SCENARIO         runs one against a broker that is running
   go run ./load_test compare              starts Barid and its peers, runs scenarios in turn, writes a report
+  go run ./load_test relay ADDRESS        no broker, but the least that one has to do: QoS 0, to compare with
 
 "run -h" and "compare -h" list the flags. Ctrl-C ends a run and keeps what it has measured.
 `
@@ -36,6 +38,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = run(ctx, args[1:], stdout, stderr)
 	case "compare":
 		err = compare(ctx, args[1:], stdout, stderr)
+	case "relay":
+		if len(args) != 2 {
+			err = errors.New("relay needs the address to listen on, such as 127.0.0.1:2883")
+			break
+		}
+		err = relay.Run(ctx, args[1])
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:
