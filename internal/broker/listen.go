@@ -101,7 +101,7 @@ func (b *Broker) Start() error {
 // acceptFrom begins to accept the connections of an open listener.
 func (b *Broker) acceptFrom(s *listenerState, l *listener.Listener) {
 	b.wg.Go(func() {
-		if err := l.Serve(func(a *listener.Accepted) { b.accept(a, s) }); err != nil {
+		if err := l.ServeOn(b.loops, func(a *listener.Accepted) { b.accept(a, s) }); err != nil {
 			b.logs.listener.Error("listener stopped", "listener", s.name, "error", err)
 		}
 	})

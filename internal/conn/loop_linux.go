@@ -48,8 +48,9 @@ type Loop struct {
 
 	mu      sync.Mutex // guards what follows
 	drivers map[int32]*driver
-	queue   []*driver // to be looked at
-	move    *move     // what the balancer asks for; nil: nothing
+	watched map[int32]*watched // sockets that are no connection's
+	queue   []*driver          // to be looked at
+	move    *move              // what the balancer asks for; nil: nothing
 	woken   bool
 	stopped bool
 }
@@ -91,7 +92,7 @@ type move struct {
 
 func newLoop(m *metrics.Metrics) (*Loop, error) {
 	l := &Loop{
-		metrics: m, drivers: make(map[int32]*driver), batch: NewBatch(), buf: make([]byte, readBytes),
+		metrics: m, drivers: make(map[int32]*driver), watched: make(map[int32]*watched), batch: NewBatch(), buf: make([]byte, readBytes),
 		events: make([]syscall.EpollEvent, loopEvents),
 	}
 	var err error
@@ -229,6 +230,8 @@ func (l *Loop) round(events []syscall.EpollEvent) (stopped bool) {
 	for _, fd := range l.again {
 		if d := l.find(fd); d != nil {
 			l.serve(b, d)
+		} else {
+			l.visit(fd)
 		}
 	}
 	for _, e := range events {
@@ -237,6 +240,8 @@ func (l *Loop) round(events []syscall.EpollEvent) (stopped bool) {
 		} else if d := l.find(e.Fd); d != nil {
 			d.ends = d.ends || e.Events&^syscall.EPOLLIN != 0
 			l.serve(b, d)
+		} else {
+			l.visit(e.Fd)
 		}
 	}
 	if look {

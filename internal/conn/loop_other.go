@@ -23,5 +23,8 @@ func (*Loops) Busy(time.Time) []time.Duration { return nil }
 // Stop does nothing.
 func (*Loops) Stop() {}
 
+// Watch watches nothing, as there is no loop.
+func (*Loops) Watch(int, func() bool) (stop func()) { return nil }
+
 func (*Loops) take(*driver) bool { return false }
 func (*Loop) look(*driver)       {}

@@ -29,9 +29,10 @@ type Listener struct {
 	done    chan struct{}  // closed by Close
 	running sync.WaitGroup // Serve and the handshakes
 
-	mu      sync.Mutex // guards what follows, and running.Add against Close
-	closed  bool
-	pending map[*Accepted]struct{} // in a handshake
+	mu        sync.Mutex // guards what follows, and running.Add against Close
+	closed    bool
+	unwatched chan struct{}          // closed when no loop knows the socket any more; nil: none does
+	pending   map[*Accepted]struct{} // in a handshake
 }
 
 // counts are what a listener counts. One that takes another's place goes on with them.
@@ -147,12 +148,20 @@ func (l *Listener) Serve(handle func(*Accepted)) error {
 	return nil
 }
 
-// pace waits until the accept rate allows another connection, and reports false after Close.
+// pace waits until the accept rate allows another connection, and counts that. It reports false after Close.
 func (l *Listener) pace(rate *ratelimit.Bucket) bool {
+	if !l.await(rate) {
+		return false
+	}
+	rate.Allow(time.Now())
+	return true
+}
+
+// await waits until the accept rate allows another connection, and reports false after Close.
+func (l *Listener) await(rate *ratelimit.Bucket) bool {
 	for {
 		wait := rate.Wait(time.Now(), 1)
 		if wait == 0 {
-			rate.Allow(time.Now())
 			return !l.isClosed()
 		}
 		if !l.pause(wait) {
@@ -207,8 +216,8 @@ func (l *Listener) admit(c net.Conn, handle func(*Accepted)) {
 func (l *Listener) turnAway(c net.Conn, why Reason) {
 	l.refused.Add(1)
 	l.report(why, c.RemoteAddr(), nil)
-	_ = c.Close() // nobody is interested in how that ends
 	l.current.Add(-1)
+	_ = c.Close() // nobody is interested in how that ends
 }
 
 func (l *Listener) newAccepted(c net.Conn) *Accepted {
@@ -263,12 +272,15 @@ func (l *Listener) Close() error {
 	l.mu.Lock()
 	first := !l.closed
 	l.closed = true
-	pending := l.pending
+	pending, unwatched := l.pending, l.unwatched
 	l.pending = nil
 	l.mu.Unlock()
 	var err error
 	if first {
 		close(l.done)
+		if unwatched != nil {
+			<-unwatched
+		}
 		if l.socket != nil {
 			err = l.socket.Close()
 		}

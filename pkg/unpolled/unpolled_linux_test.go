@@ -242,3 +242,48 @@ func TestAcceptEndsWithTheListener(t *testing.T) {
 		t.Errorf("Accept: %v", err)
 	}
 }
+
+// A listener that nobody polls gives what is there, without waiting, until it is closed.
+func TestTryAcceptDoesNotWait(t *testing.T) {
+	for network, address := range map[string]string{"tcp4": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
+		ln, err := net.Listen(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := Listener(ln).(*listener)
+		fd, ok := l.Unpoll()
+		if again, _ := l.Unpoll(); !ok || again != fd {
+			t.Fatalf("%s: Unpoll: %d, %v, then %d", network, fd, ok, again)
+		}
+		if c, err := l.TryAccept(); c != nil || err != nil {
+			t.Errorf("%s: nobody has connected: %v, %v", network, c, err)
+		}
+		client, err := net.Dial(network, l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.TryAccept()
+		if err != nil || c == nil {
+			t.Fatalf("%s: %v, %v", network, c, err)
+		}
+		if _, err := client.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		if n, err := c.Read(make([]byte, 2)); n != 1 || err != nil {
+			t.Errorf("%s: read %d, %v", network, n, err)
+		}
+		_, _ = client.Close(), c.Close()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := l.TryAccept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: after Close: %v", network, err)
+		}
+		if _, ok := l.Unpoll(); ok {
+			t.Errorf("%s: a closed listener is unpolled", network)
+		}
+		if _, err := net.Dial(network, ln.Addr().String()); err == nil {
+			t.Errorf("%s: it listens on", network)
+		}
+	}
+}

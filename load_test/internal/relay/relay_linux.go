@@ -1,3 +1,5 @@
+//go:build linux && !386
+
 package relay
 
 import (
@@ -120,13 +122,13 @@ func (r *relay) drop(p *peer) {
 }
 
 func call(number uintptr, fd int, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(number, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	n, _, errno := syscall.RawSyscall6(number, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
 	return int(n), errno
 }
 
 func (r *relay) read(p *peer) {
 	for {
-		n, errno := call(syscall.SYS_READ, p.fd, r.buf)
+		n, errno := call(syscall.SYS_RECVFROM, p.fd, r.buf)
 		switch {
 		case errno == syscall.EAGAIN:
 			return
@@ -252,7 +254,7 @@ func (r *relay) send(p *peer, data []byte) {
 // write writes what a client gets, and waits for it to take that.
 func (r *relay) write(p *peer) {
 	for out := p.out; len(out) > 0 && r.peers[int32(p.fd)] == p; {
-		n, errno := call(syscall.SYS_WRITE, p.fd, out)
+		n, errno := call(syscall.SYS_SENDTO, p.fd, out)
 		switch errno {
 		case 0:
 			out = out[n:]

@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux || 386
 
 package relay
 
@@ -8,4 +8,6 @@ import (
 )
 
 // Run says that there is none on this system.
-func Run(context.Context, string) error { return errors.New("the relay runs on Linux only") }
+func Run(context.Context, string) error {
+	return errors.New("the relay runs on Linux only, and not on 386")
+}
