@@ -28,6 +28,8 @@ type Consumers interface {
 	Reject(ctx context.Context, name string, ids []message.Position, delay time.Duration) (unknown []message.Position, err error)
 	// ReturnLeased gives back what Poll returned and nobody has seen.
 	ReturnLeased(name string, batch []broker.Leased)
+	// PushFailed counts a push that failed.
+	PushFailed(name string)
 }
 
 // Limits of what consumers are told and asked.

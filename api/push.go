@@ -297,6 +297,7 @@ func (p *pushing) handle(ctx context.Context, name string, a *pushed, l *broker.
 	if err == nil {
 		_, err = p.broker.Acknowledge(late, name, ids)
 	} else {
+		p.broker.PushFailed(name)
 		wait := backoff(l.Deliveries)
 		p.log.Warn("a push failed", "consumer", name, "id", broker.Position(l.Position), "deliveries", l.Deliveries, "again_in", wait.Round(time.Millisecond), "error", err)
 		_, err = p.broker.Reject(late, name, ids, wait)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -130,6 +131,7 @@ func (c *consumer) buried(l *letter) {
 	defer c.group.mu.Unlock()
 	if c.finish(l.Position) {
 		c.counters.DeadLettered++
+		c.counted(metrics.ConsumedDeadLettered, 1)
 	}
 }
 

@@ -16,6 +16,8 @@ type Detail struct {
 	Listeners     []ListenerDetail
 	Groups        []GroupDetail // those that lag most, at most so many as were asked for
 	GroupCount    int
+	Consumers     []ConsumerDetail // likewise
+	ConsumerCount int
 	Streams       []StreamDetail // by name
 	Loops         []time.Duration
 	RetainedBytes int64
@@ -48,7 +50,7 @@ type StreamDetail struct {
 	Bytes    int64 // in its own store
 }
 
-// Detail looks at the broker's parts, and at the groups that lag most.
+// Detail looks at the broker's parts, and at the groups and consumers that lag most: at most so many of each.
 func (b *Broker) Detail(groups int) Detail {
 	d := Detail{
 		Health: b.engine.Health(), RetainedBytes: b.retained.Bytes(), Loops: b.loops.Busy(time.Now()),
@@ -69,13 +71,17 @@ func (b *Broker) Detail(groups int) Detail {
 	b.delayed.mu.Lock()
 	d.DelayedBytes = b.delayed.bytes
 	b.delayed.mu.Unlock()
-	d.Groups, d.GroupCount = b.groupDetails(groups)
+	d.Groups, d.GroupCount = b.groupDetails(groups, func(g *group) bool { return g.consumer == nil })
+	d.Consumers, d.ConsumerCount = b.consumerDetails(groups), len(b.consumers.all())
 	return d
 }
 
-// groupDetails describes the groups for which most waits, and says how many there are.
-func (b *Broker) groupDetails(most int) (details []GroupDetail, count int) {
+// groupDetails describes the groups for which most waits, of those that are wanted, and says how many of these there are.
+func (b *Broker) groupDetails(most int, wanted func(*group) bool) (details []GroupDetail, count int) {
 	b.groups.each(func(g *group) {
+		if !wanted(g) {
+			return
+		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		waiting := g.waitingFor()

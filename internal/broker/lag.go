@@ -51,7 +51,7 @@ func (b *Broker) watchLog() {
 func (b *Broker) watchGroups() {
 	limit, was := b.queueLimit(), b.alarms.Holds(groupsLagAlarm)
 	count := 0
-	details, _ := b.groupDetails(1 << 30)
+	details, _ := b.groupDetails(1<<30, func(*group) bool { return true })
 	for i := range details {
 		if g := &details[i]; near(g.Waiting, limit.messages, was) || near(g.WaitingBytes, limit.bytes, was) {
 			count++

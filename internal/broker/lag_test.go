@@ -87,7 +87,7 @@ func TestGroupsThatAreNearlyFullAreAnAlarm(t *testing.T) {
 		}
 		many(t, w, "t", 2, 100)
 		if !w.holds(groupsLagAlarm) {
-			details, _ := w.b.groupDetails(10)
+			details, _ := w.b.groupDetails(10, func(*group) bool { return true })
 			t.Fatalf("90 %% of the limit are none: %+v", details)
 		}
 		if a := w.b.alarms.Active()[0]; a.Details["group"] != "g" || a.Details["filter"] != "t" || a.Details["messages"].(int64) < 8 {

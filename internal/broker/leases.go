@@ -61,6 +61,7 @@ type consumer struct {
 	ending   bool      // it is being ended, since nobody uses it
 	usedKept time.Time // doc.Used as it is kept
 	counters ConsumerCounters
+	risen    metrics.ConsumedCounts
 }
 
 // poller is a request that waits.
@@ -264,8 +265,10 @@ func (c *consumer) give(pos message.Position, m *message.Message, now time.Time)
 	e.lease.deliveries++
 	c.until(e, now.Add(c.doc.Config.AckWait))
 	c.counters.Delivered++
+	c.counted(metrics.ConsumedDelivered, 1)
 	if e.lease.deliveries > 1 {
 		c.counters.Redelivered++
+		c.counted(metrics.ConsumedRedelivered, 1)
 	}
 	return Leased{Position: pos, Message: m, Deliveries: e.lease.deliveries, until: e.lease.until}
 }

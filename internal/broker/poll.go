@@ -163,6 +163,7 @@ func (c *consumer) returned(batch []Leased, uncounted bool) {
 		c.release(&batch[i], uncounted)
 	}
 	c.counters.Returned += uint64(len(batch))
+	c.counted(metrics.ConsumedReturned, int64(len(batch)))
 	c.wakeOne()
 }
 
@@ -242,6 +243,7 @@ func (b *Broker) Acknowledge(ctx context.Context, name string, ids []message.Pos
 		ok := c.finish(pos)
 		if ok {
 			c.counters.Acknowledged++
+			c.counted(metrics.ConsumedAcknowledged, 1)
 		}
 		return ok
 	})
@@ -257,6 +259,7 @@ func (b *Broker) Reject(ctx context.Context, name string, ids []message.Position
 		c.unready(pos)
 		c.until(e, c.broker.clock.Now().Add(delay))
 		c.counters.Returned++
+		c.counted(metrics.ConsumedReturned, 1)
 		return true
 	})
 }

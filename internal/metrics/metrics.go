@@ -84,6 +84,8 @@ type Metrics struct {
 
 	dropped [256]atomic.Int64
 	hits    [limits]Counter
+
+	consumed [consumedKinds]Counter
 }
 
 // Acknowledgements counts those that fit nothing: Unknown belong to no message, and Misplaced to one at another step.

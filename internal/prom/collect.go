@@ -87,6 +87,9 @@ func refusals(w writer, m *metrics.Metrics) {
 	w.counter("barid_subscribes_refused_total", "Topic filters of SUBSCRIBE that were refused, for whatever reason.", m.SubscribesRefused.Load())
 	w.counter("barid_subscribes_unauthorized_total", "Topic filters of SUBSCRIBE that were not allowed.", m.SubscribesUnauthorized.Load())
 	w.counter("barid_unsubscribes_unknown_total", "Topic filters of UNSUBSCRIBE without a subscription.", m.UnsubscribesUnknown.Load())
+	for what, n := range m.Consumed() {
+		w.counter("barid_consumers_messages_total", "What happened to messages of all consumers of the HTTP API.", n, "event", metrics.Consumed(what).String())
+	}
 	w.counter("barid_alarms_activated_total", "Alarms that began.", m.AlarmsActivated.Load())
 	w.counter("barid_alarms_deactivated_total", "Alarms that ended.", m.AlarmsDeactivated.Load())
 	w.counter("barid_clock_jumps_total", "Jumps of the machine's clock.", m.ClockJumps.Load())
@@ -107,6 +110,7 @@ func levels(w writer, l *metrics.Levels, d *broker.Detail) {
 	w.gauge("barid_delayed_messages", "Messages that wait for their delay.", n(l.Delayed))
 	w.gauge("barid_delayed_bytes", "Their size.", float64(d.DelayedBytes))
 	w.gauge("barid_groups", "Shared groups.", float64(d.GroupCount))
+	w.gauge("barid_consumers", "Consumers of the HTTP API.", float64(d.ConsumerCount))
 	w.gauge("barid_streams", "Declared streams.", float64(len(d.Streams)))
 	w.gauge("barid_alarms_active", "Alarms that hold.", float64(len(d.Alarms)))
 	for _, name := range d.Alarms {
@@ -133,12 +137,26 @@ func parts(w writer, d *broker.Detail) {
 		w.gauge("barid_group_lag_messages", "Messages that wait for a durable group, in the log and parked, as far as that was counted since the start.", float64(g.Waiting), labels...)
 		w.gauge("barid_group_lag_bytes", "Their size.", float64(g.WaitingBytes), labels...)
 	}
+	for i := range d.Consumers {
+		consumer(w, &d.Consumers[i])
+	}
 	for _, s := range d.Streams {
 		w.gauge("barid_stream_messages", "Messages that a stream keeps.", float64(s.Messages), "stream", s.Name)
 		w.gauge("barid_stream_bytes", "Their size.", float64(s.Bytes), "stream", s.Name)
 	}
 	for i, busy := range d.Loops {
 		w.put(prometheus.CounterValue, "barid_loop_busy_seconds_total", "For how long an event loop has been busy.", busy.Seconds(), []string{"loop", strconv.Itoa(i)})
+	}
+}
+
+// consumer is one consumer of the HTTP API.
+func consumer(w writer, c *broker.ConsumerDetail) {
+	w.gauge("barid_consumer_lag_messages", "Messages that a consumer has not given out yet, of those 50 that lag most, as far as that was counted since the start.", float64(c.Waiting), "consumer", c.Name)
+	w.gauge("barid_consumer_lag_bytes", "Size of those in the log and parked.", float64(c.Bytes), "consumer", c.Name)
+	w.gauge("barid_consumer_leased_messages", "Messages that a consumer has given out, and that are not acknowledged.", float64(c.Leased), "consumer", c.Name)
+	w.gauge("barid_consumer_waiting_requests", "Requests that wait for messages of a consumer.", float64(c.Pollers), "consumer", c.Name)
+	for what, n := range c.Consumed {
+		w.counter("barid_consumer_messages_total", "What happened to messages of a consumer, of those 50 that lag most.", n, "consumer", c.Name, "event", metrics.Consumed(what).String())
 	}
 }
 

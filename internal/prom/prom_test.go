@@ -21,6 +21,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/config"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/stream"
 	"github.com/barid-mqtt/barid/mqtt"
 	"github.com/barid-mqtt/barid/pkg/memnet"
 )
@@ -272,6 +273,57 @@ func TestGroupsThatLagMostAreShownAndNoMore(t *testing.T) {
 	}
 }
 
+// consume makes a consumer of j/#.
+func consume(t *testing.T, b *broker.Broker, name string) {
+	t.Helper()
+	c := broker.ConsumerConfig{Filters: []string{"j/#"}, AckWait: time.Minute, MaxDeliver: 9}
+	if _, err := b.PutConsumer(t.Context(), name, c, stream.Offset{Latest: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConsumersAreCountedInAllAndThoseThatLagMostByName(t *testing.T) {
+	b := start(t, "durability=memory")
+	for i := range groupsShown + 5 {
+		consume(t, b, fmt.Sprintf("c%d", i))
+	}
+	talk(t, b, 2, connect("c"), &mqtt.Publish{Topic: []byte("j/1"), QoS: 1, PacketID: 1, Payload: []byte("x")})
+	poll := func() []message.Position {
+		t.Helper()
+		batch, err := b.Poll(t.Context(), "c7", 10, 1<<20, 10*time.Second)
+		if err != nil || len(batch) != 1 {
+			t.Fatalf("%d messages, %v", len(batch), err)
+		}
+		return []message.Position{batch[0].Position}
+	}
+	if unknown, err := b.Reject(t.Context(), "c7", poll(), 0); err != nil || len(unknown) > 0 {
+		t.Fatal(unknown, err)
+	}
+	if unknown, err := b.Acknowledge(t.Context(), "c7", poll()); err != nil || len(unknown) > 0 {
+		t.Fatal(unknown, err)
+	}
+	b.PushFailed("c7")
+	b.PushFailed("nobody")
+	p := scrape(t, Options{Broker: b})
+	for event, want := range map[string]float64{"delivered": 2, "redelivered": 1, "returned": 1, "acknowledged": 1, "dead_lettered": 0, "push_failed": 1} {
+		if got := p.values[`barid_consumers_messages_total{event="`+event+`"}`]; got != want {
+			t.Errorf("%s: %v, not %v", event, got, want)
+		}
+	}
+	shown := 0
+	for name := range p.values {
+		if strings.HasPrefix(name, "barid_consumer_lag_messages{") {
+			shown++
+		}
+		if strings.HasPrefix(name, "barid_group_members{") {
+			t.Errorf("%s is a consumer", name)
+		}
+	}
+	if shown != groupsShown || p.values["barid_consumers"] != groupsShown+5 || p.values["barid_groups"] != 0 {
+		t.Errorf("%d of %v consumers are shown, and %v groups", shown, p.values["barid_consumers"], p.values["barid_groups"])
+	}
+}
+
 var metricName = regexp.MustCompile(`\b(?:barid|process|go)_[a-z0-9_]+`)
 
 // What the dashboard and the alert rules ask for has to be there.
@@ -279,6 +331,7 @@ func TestTheDashboardAndTheRulesUseMetricsThatExist(t *testing.T) {
 	requests := &metrics.Requests{Method: "GET", Route: "/x"}
 	requests.Took.Observe(time.Millisecond)
 	b := start(t, "streams.s.filters=s/#")
+	consume(t, b, "jobs")
 	talk(t, b, 2, connect("c"), subscribe("$share/g/f"))
 	b.Alarms().Activate("oven_hot", "", nil)
 	p := scrape(t, Options{Broker: b, Requests: func() []*metrics.Requests { return []*metrics.Requests{requests} }})
