@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 
 	"gopkg.in/yaml.v3"
 )
@@ -35,7 +36,7 @@ func (l *loader) overrides(name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading the overrides: %w", err)
+		return overridesUnreadable(err)
 	}
 	before := maps.Clone(l.origin)
 	l.file(name, text)
@@ -183,7 +184,7 @@ func ReadOverrides(name string) (map[string]string, error) {
 		return values, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the overrides: %w", err)
+		return nil, overridesUnreadable(err)
 	}
 	l := &loader{cfg: Default(), origin: map[string]place{}}
 	l.file(name, text)
@@ -252,4 +253,15 @@ func (l LogLevels) ByComponent() map[string]string {
 		}
 	}
 	return levels
+}
+
+// overridesUnreadable says why the overrides cannot be read, which are the first thing in the data directory that is.
+func overridesUnreadable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("data_dir: this user may not use the data directory: %w; start the broker as its owner, or give it another data_dir", err)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("data_dir: it is a file, not a directory: %w", err)
+	}
+	return fmt.Errorf("reading the overrides: %w", err)
 }

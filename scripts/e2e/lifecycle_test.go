@@ -5,9 +5,6 @@ package e2e
 import (
 	"io"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -63,29 +60,6 @@ func TestKeepAliveTimeoutPublishesTheWill(t *testing.T) {
 	}
 	check(t, "mosquitto_sub", watcher.wait(patience))
 	wantMessages(t, watcher, topic+" silent 0 0")
-}
-
-func TestStartSaysWhatIsWrong(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "barid.yaml")
-	check(t, "writing", os.WriteFile(file, []byte("mqtt:\n  max_qos: 7\n"), 0o600))
-	for _, tt := range []struct {
-		name string
-		args []string
-		want string
-	}{
-		{"configuration", []string{"--config", file}, file + `:2: mqtt.max_qos: "7" is not a whole number from 0 to 2`},
-		{"address in use", []string{"--set", "listeners.tcp.bind=" + shared.urls["tcp"].Host, "--set", "listeners.ws=", "--set", "data_dir=" + t.TempDir()}, "address already in use"},
-		{"directory in use", []string{"--set", "listeners.tcp.bind=127.0.0.1:0", "--set", "listeners.ws=", "--set", "data_dir=" + shared.dataDir}, "another process"},
-		{"open to the network", []string{"--set", "listeners.tcp.bind=0.0.0.0:0"}, "allow_anonymous: true"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p := background(t, "barid", tt.args...)
-			wantExit(t, p, 1)
-			if out := p.output(); !strings.Contains(out, tt.want) {
-				t.Errorf("got %q, want %q", out, tt.want)
-			}
-		})
-	}
 }
 
 // ownBroker starts a broker for one test.

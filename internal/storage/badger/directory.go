@@ -54,7 +54,11 @@ type directory struct {
 
 func lockDirectory(fsys vfs.FS, path string) (*directory, error) {
 	if err := fsys.MkdirAll(path); err != nil {
-		return nil, fmt.Errorf("storage: make the data directory: %w", err)
+		hint := ""
+		if errors.Is(err, fs.ErrPermission) {
+			hint = "; make it for the broker's user, or choose another place"
+		}
+		return nil, fmt.Errorf("storage: make the data directory: %w%s", err, hint)
 	}
 	lock, err := fsys.Lock(filepath.Join(path, lockName))
 	if errors.Is(err, vfs.ErrLocked) {
