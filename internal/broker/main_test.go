@@ -16,5 +16,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if address, ok := os.LookupEnv(bareAddress); ok {
+		fmt.Fprintln(os.Stderr, serveBare(address))
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }

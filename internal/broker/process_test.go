@@ -33,6 +33,9 @@ import (
 // processSets is the variable with the settings of a broker that this binary is to be, one a line.
 const processSets = "BARID_TEST_BROKER"
 
+// bareAddress is the variable with the address that this binary is to be a bare server at.
+const bareAddress = "BARID_TEST_BARE"
+
 // serveProcess is the main function of such a process. It ends when its standard input does; until then, each line there
 // is the name of a file that gets a profile of the heap as the last collection left it, or empty; either way it says how the
 // runtime divides its memory.
