@@ -8,6 +8,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/tracing"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -15,16 +16,21 @@ import (
 type injection struct {
 	done    chan mqtt.ReasonCode
 	waiting bool
+	span    *tracing.Publish // nil: it is not traced
 }
 
 // Wait implements router.Waiter.
 func (i *injection) Wait() (p router.Pending, waits bool) {
 	i.waiting = true
+	i.span.Commit()
 	return p, true
 }
 
 // Committed implements router.Waiter.
-func (i *injection) Committed(_ router.Pending, code mqtt.ReasonCode) { i.done <- code }
+func (i *injection) Committed(_ router.Pending, code mqtt.ReasonCode) {
+	i.span.End(code)
+	i.done <- code
+}
 
 // Unwait implements router.Waiter.
 func (i *injection) Unwait() { i.waiting = false }
@@ -78,6 +84,7 @@ func (b *Broker) InjectAll(ctx context.Context, all []Outgoing) []Injected {
 		r := &results[i]
 		r.ID = m.ID()
 		b.trace.Injected(m)
+		b.follow(m, "http")
 		under[i], r.Code, r.Err = b.handOver(ctx, m)
 	}
 	for i, u := range under {
@@ -91,7 +98,7 @@ func (b *Broker) InjectAll(ctx context.Context, all []Outgoing) []Injected {
 // handOver publishes a message, later if the engine is busy. Where it returns an injection, that hears the code.
 func (b *Broker) handOver(ctx context.Context, m *message.Message) (*injection, mqtt.ReasonCode, error) {
 	for {
-		i := &injection{done: make(chan mqtt.ReasonCode, 1)}
+		i := &injection{done: make(chan mqtt.ReasonCode, 1), span: tracing.Of(m.Trace)}
 		batch := conn.NewBatch()
 		batch.Now = time.Now()
 		code, waits, err := b.publish(batch, m, publisher{waiter: i})
@@ -99,15 +106,18 @@ func (b *Broker) handOver(ctx context.Context, m *message.Message) (*injection, 
 		switch {
 		case err == storage.ErrBusy:
 		case err != nil:
+			i.span.End(mqtt.ServerUnavailable)
 			return nil, mqtt.ServerUnavailable, err
 		case waits:
 			return i, code, nil
 		default:
+			i.span.End(code)
 			return nil, code, nil
 		}
 		select {
 		case <-time.After(busyRetry):
 		case <-ctx.Done():
+			i.span.End(mqtt.ServerBusy)
 			return nil, mqtt.ServerBusy, ctx.Err()
 		}
 	}

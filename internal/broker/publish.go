@@ -12,6 +12,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/router"
 	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
+	"github.com/barid-mqtt/barid/internal/tracing"
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
@@ -162,8 +163,16 @@ const refusedRetry = time.Second
 // publishOwed publishes a will or a delayed message, which nobody sends again: its publisher was told long ago that it is
 // kept. While the engine refuses it, as on a full disk, it is tried again. publish is how: with a delay first, or not.
 func (b *Broker) publishOwed(m *message.Message, ops []storage.Op, publish publishing) {
-	batch := conn.NewBatch()
-	if _, _, err := publish(batch, m, publisher{ops: ops, refused: b.owe}); err != nil {
+	batch, from := conn.NewBatch(), publisher{ops: ops, refused: b.owe}
+	span := tracing.Of(m.Trace)
+	if span != nil {
+		from.waiter = unattended{span}
+	}
+	code, waits, err := publish(batch, m, from)
+	if err == nil && !waits {
+		span.End(code)
+	}
+	if err != nil {
 		b.owe(func() error {
 			b.publishOwed(m, ops, publish)
 			return nil

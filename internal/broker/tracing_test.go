@@ -190,6 +190,47 @@ func TestWhatComesFromTheLogLaterIsInThePublishersTrace(t *testing.T) {
 	}
 }
 
+// Messages of the HTTP API and wills are traced as those of clients are.
+func TestMessagesOfTheAPIAndWillsAreTraced(t *testing.T) {
+	r := newReceiver(t)
+	r.traced(t, "0", func(b *Broker) {
+		sub, _ := connect(t, b, &mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 100})
+		sub.subscribe(t, "t/#", 1)
+		properties := withContext(publishOf("", "", 1, 1), "01").Properties
+		for _, topic := range []string{"t/api", "nobody"} {
+			if _, code, err := b.Inject(t.Context(), Outgoing{Topic: topic, Payload: []byte("x"), QoS: 1, Properties: properties}); err != nil || code.Failed() {
+				t.Fatal(code, err)
+			}
+		}
+		converse(t, sub, 1)
+		for _, topic := range []string{"t/will", "nobody/will"} {
+			dying, _ := connect(t, b, &mqtt.Connect{ClientID: "dying", CleanStart: true, Will: &mqtt.Will{Topic: topic, QoS: 1, Properties: properties}})
+			_ = dying.conn.Close()
+			if !eventually(10*time.Second, func() bool { return b.connections.Load() == 1 }) {
+				t.Fatal("the client does not leave")
+			}
+		}
+		converse(t, sub, 1)
+	})
+	if p, c, d := r.count(); p != 4 || c != 3 || d != 2 { // that a will is published is kept, even if nobody gets it
+		t.Fatalf("%d, %d and %d spans: %v", p, c, d, r.spans)
+	}
+	sources := map[string]int{}
+	for _, s := range r.spans["publish"] {
+		if hex.EncodeToString(s.TraceId) != traceID || hex.EncodeToString(s.ParentSpanId) != parentID {
+			t.Errorf("%s is in another trace: %v", s.Name, s)
+		}
+		for _, a := range s.Attributes {
+			if a.Key == "barid.source" {
+				sources[a.Value.GetStringValue()]++
+			}
+		}
+	}
+	if sources["http"] != 2 || sources["will"] != 2 {
+		t.Errorf("they come from %v", sources)
+	}
+}
+
 // A collector that is not there costs spans, a line in the log, and nothing else.
 func TestWithoutACollectorMessagesGoOn(t *testing.T) {
 	var log syncBuffer

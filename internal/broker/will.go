@@ -55,5 +55,6 @@ func (b *Broker) publishWill(w *will, ops []storage.Op) {
 	if w.expires {
 		m.ExpiresAt = b.clock.At(m.PublishedAt).Add(w.expiry)
 	}
+	b.follow(&m, "will")
 	b.publishOwed(&m, ops, b.publish)
 }

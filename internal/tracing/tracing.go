@@ -114,9 +114,23 @@ func (t *Tracer) Begin(topic, clientID string, p *mqtt.Publish, at time.Time) *P
 	if t == nil {
 		return nil
 	}
-	ctx, span := t.tracer.Start(t.contextOf(p.Properties.User), "publish "+topic, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(at),
-		trace.WithAttributes(about(topic, clientID, p.QoS)...),
-		trace.WithAttributes(attribute.Int("messaging.message.body.size", len(p.Payload)), attribute.Bool("mqtt.retain", p.Retain)))
+	m := message.Message{Topic: topic, ClientID: clientID, QoS: p.QoS, Retain: p.Retain, Payload: p.Payload, PublishedAt: at}
+	return t.begin(t.contextOf(p.Properties.User), &m, "mqtt")
+}
+
+// BeginMessage is Begin for a message that came in no PUBLISH: source says in what, for example "http" or "will".
+func (t *Tracer) BeginMessage(m *message.Message, source string) *Publish {
+	if t == nil {
+		return nil
+	}
+	return t.begin(t.contextIn(m.Properties), m, source)
+}
+
+func (t *Tracer) begin(parent context.Context, m *message.Message, source string) *Publish {
+	ctx, span := t.tracer.Start(parent, "publish "+m.Topic, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(m.PublishedAt),
+		trace.WithAttributes(about(m.Topic, m.ClientID, m.QoS)...),
+		trace.WithAttributes(attribute.Int("messaging.message.body.size", len(m.Payload)), attribute.Bool("mqtt.retain", m.Retain),
+			attribute.String("barid.source", source)))
 	if !span.IsRecording() {
 		return nil
 	}
@@ -132,7 +146,7 @@ func about(topic, clientID string, qos mqtt.QoS) []attribute.KeyValue {
 
 // Commit says that the message is handed to the engine.
 func (p *Publish) Commit() {
-	if p != nil {
+	if p != nil && p.commit == nil { // what the engine refused is handed to it again
 		_, p.commit = p.t.tracer.Start(p.ctx, "commit", trace.WithSpanKind(trace.SpanKindInternal))
 	}
 }
