@@ -27,15 +27,25 @@ install -Dm 0644 deploy/systemd/barid.service "$pkg/lib/systemd/system/barid.ser
 install -Dm 0644 deploy/debian/barid.yaml "$pkg/etc/barid/barid.yaml"
 install -Dm 0644 config.yaml "$pkg/usr/share/doc/barid/examples/config.yaml"
 install -Dm 0644 README.md "$pkg/usr/share/doc/barid/README.md"
+man=$pkg/usr/share/man/man1/barid.1.gz
+mkdir -p "$(dirname "$man")"
+if "$binary" help man >"$root/barid.1" 2>/dev/null; then :; else go run . help man >"$root/barid.1"; fi # of another architecture
+gzip -9n <"$root/barid.1" >"$man"
+chmod 0644 "$man"
 doc=$pkg/usr/share/doc/barid
 {
   echo "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/"
-  printf 'Upstream-Name: Barid\nSource: https://github.com/barid-mqtt/barid\n\nFiles: *\nCopyright: Barid maintainers\n'
+  printf 'Upstream-Name: Barid\nSource: https://github.com/barid-mqtt/barid\n\nFiles: *\nCopyright: 2026 Barid maintainers\n'
   printf 'License: Apache-2.0\n On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.\n'
 } >"$doc/copyright"
 printf 'barid (%s) stable; urgency=medium\n\n  * See https://github.com/barid-mqtt/barid/blob/main/CHANGELOG.md\n\n -- Barid maintainers <maintainers@barid.invalid>  %s\n' \
   "$version" "$(git log -1 --format=%cD 2>/dev/null || date -R)" | gzip -9n >"$doc/changelog.gz"
 chmod 0644 "$doc/copyright" "$doc/changelog.gz"
+
+# Go's programs are whole by themselves, on purpose.
+mkdir -p "$pkg/usr/share/lintian/overrides"
+echo 'barid: statically-linked-binary [usr/bin/barid]' >"$pkg/usr/share/lintian/overrides/barid"
+chmod 0644 "$pkg/usr/share/lintian/overrides/barid"
 
 mkdir "$pkg/DEBIAN"
 for script in postinst prerm postrm; do

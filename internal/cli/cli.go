@@ -43,11 +43,11 @@ func commands() []command {
 		{"sub", "-t FILTER… [options]", "subscribe and print messages", sub},
 		{"backup", "FILE [--config FILE] [--set path.to.key=value]…", "write the data directory to a file (-: standard output), while the broker runs or not", backup},
 		{"restore", "FILE [--config FILE] [--set path.to.key=value]…", "make a data directory, missing or empty before, from a backup (-: standard input)", restore},
-		{"import", "mosquitto FILE [--check] [--out DIR], or retained URL [--to URL]", "turn the configuration of another broker into Barid's, or copy its retained messages", importOther},
+		{"import", "mosquitto FILE [--check] [--out DIR], or emqx FILE [--check] [--out DIR] [--data DIR], or retained URL [--to URL]", "turn the configuration and data of another broker into Barid's, or copy its retained messages", importOther},
 		{"ctl", "[flags] COMMAND", "administer a running broker: clients, topics, bans, users, rules, listeners, keys and more", administer},
 		{"certs", "[DIR] [--host NAME]… [--client NAME]", "make an authority, a server's and a client's certificate for development", makeCerts},
 		{"version", "", "print the version", printVersion},
-		{"help", "[COMMAND]", "explain a command", help},
+		{"help", "[COMMAND | man]", "explain a command, or print the manual page barid(1)", help},
 	}
 }
 
@@ -95,6 +95,9 @@ func help(e *env, c *command, args []string) int {
 	switch {
 	case len(args) == 0:
 		usage(e.stdout)
+		return exitOK
+	case len(args) == 1 && args[0] == "man":
+		writeManual(e.stdout, e)
 		return exitOK
 	case lookup(args[0]) == nil || len(args) > 1:
 		return e.wrongUsage(c, fmt.Errorf("there is no command %q", strings.Join(args, " ")))

@@ -33,7 +33,7 @@ func TestCommandLine(t *testing.T) {
 		{"--help", 0, "Barid is an MQTT broker.", ""},
 		{"-h", 0, "Barid is an MQTT broker.", ""},
 		{"help sub", 0, "Usage: barid sub -t FILTER", ""},
-		{"help help", 0, "Usage: barid help [COMMAND]", ""},
+		{"help help", 0, "Usage: barid help [COMMAND | man]", ""},
 		{"sub --help", 0, "Usage: barid sub -t FILTER", ""},
 		{"help nothing", 2, "", `barid help: there is no command "nothing"; see: barid help help`},
 		{"nothing", 2, "", `barid: there is no command "nothing"`},

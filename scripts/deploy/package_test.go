@@ -26,6 +26,30 @@ func TestTheUnitIsHardened(t *testing.T) {
 	}
 }
 
+// lintian has nothing against the package as it is released, and its manual is one for man.
+func TestThePackageIsAsDebianWantsIt(t *testing.T) {
+	dir := t.TempDir()
+	build := command("deploy/debian/build.sh", dir)
+	build.Env = append(os.Environ(), "VERSION=0.1.0", "BINARY=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lintian := exec.Command("lintian", "--fail-on", "error,warning", filepath.Join(dir, "barid_0.1.0_"+strings.TrimSpace(run(t, "dpkg", "--print-architecture"))+".deb"))
+	if out, err := lintian.CombinedOutput(); err != nil {
+		t.Errorf("lintian: %v\n%s", err, out)
+	}
+	page := filepath.Join(dir, "barid.1")
+	if err := os.WriteFile(page, []byte(run(t, barid(t), "help", "man")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	man := exec.Command("man", "--warnings", "-l", page)
+	man.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=160")
+	said, err := man.CombinedOutput()
+	if text := string(said); err != nil || strings.Contains(text, "warning:") || !strings.Contains(text, "SYNOPSIS") || !strings.Contains(text, "barid serve [--config FILE]") {
+		t.Errorf("man: %v\n%.2000s", err, text)
+	}
+}
+
 // A package is installed, upgraded and removed: what an administrator changed and what was stored stay.
 func TestThePackageComesAndGoes(t *testing.T) {
 	needRoot(t)
