@@ -26,6 +26,7 @@ const (
 	manyCycles  = 8 // collections a second
 	quietTime   = 2 // seconds without one
 	quietGain   = 8 << 20
+	firstLimit  = 64 << 20 // until the first look at what is in use
 )
 
 var tuned atomic.Bool
@@ -36,7 +37,10 @@ func TuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	tuned.Store(os.Getenv("GOMEMLIMIT") == "")
+	if os.Getenv("GOMEMLIMIT") == "" {
+		tuned.Store(true)
+		debug.SetMemoryLimit(firstLimit)
+	}
 }
 
 // collector is what was last seen of the collector, and what it was told.
@@ -51,24 +55,50 @@ func (g *collector) limitMemory() (giveBack bool) {
 	if !tuned.Load() {
 		return false
 	}
+	u := readMemory()
+	limit := u.limit()
+	giveBack = g.settled(u.cycles, u.live, u.held)
+	if g.spare(u.live, u.cycles) {
+		limit += busySlack
+	}
+	setMemoryLimit(limit)
+	return giveBack
+}
+
+// followMemory raises the limit while much is read at once, between the seconds.
+func followMemory() {
+	if tuned.Load() {
+		u := readMemory()
+		setMemoryLimit(max(u.limit(), debug.SetMemoryLimit(-1)))
+	}
+}
+
+// memoryInUse is how the runtime divides its memory.
+type memoryInUse struct {
+	live    int64 // at the last collection
+	held    int64 // by the heap, free or not
+	besides int64 // what is no heap
+	cycles  uint64
+}
+
+func readMemory() memoryInUse {
 	s := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
 	}
 	metrics.Read(s)
 	of := func(i int) int64 { return int64(s[i].Value.Uint64()) }
-	// The limit counts stacks and all else that is no heap too: without them in it, many goroutines would have the collector
-	// run for as long as they are there.
-	live, besides := of(0), of(1)-of(2)-of(3)-of(4)
-	limit := live + live/8 + memorySlack + max(0, besides)
-	giveBack = g.settled(s[5].Value.Uint64(), live, of(3)+of(4))
-	if g.spare(live, s[5].Value.Uint64()) {
-		limit += busySlack
-	}
+	return memoryInUse{live: of(0), held: of(3) + of(4), besides: max(0, of(1)-of(2)-of(3)-of(4)), cycles: s[5].Value.Uint64()}
+}
+
+// limit is the bound for what is in use. It counts stacks and all else that is no heap too: without them in it, many
+// goroutines would have the collector run for as long as they are there.
+func (u *memoryInUse) limit() int64 { return u.live + u.live/8 + memorySlack + u.besides }
+
+func setMemoryLimit(limit int64) {
 	if old := debug.SetMemoryLimit(-1); limit > old+old/32 || limit < old-old/32 { // setting it stops the world
 		debug.SetMemoryLimit(limit)
 	}
-	return giveBack
 }
 
 // settled reports whether the collector has been quiet for a while and holds memory that is worth a cycle.

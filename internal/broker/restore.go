@@ -19,6 +19,9 @@ import (
 
 // This file reads back what keep.go has kept.
 
+// restoreLook is after how many entries it is looked at what they take of the memory.
+const restoreLook = 4096
+
 // numberStep is how far a kept number is ahead of those given out, so that it is kept seldom.
 const numberStep = 1 << 20
 
@@ -68,7 +71,11 @@ func (r *restorer) client(o state.Owner) *client {
 
 // scan calls fn for every entry of a space.
 func (r *restorer) scan(space []byte, fn func(storage.KV) error) error {
+	n := 0
 	for kv, err := range r.b.engine.Scan(r.b.ctx, space) {
+		if n++; n%restoreLook == 0 {
+			followMemory()
+		}
 		if err == nil {
 			err = fn(kv)
 		}

@@ -192,7 +192,7 @@ func (e *Engine) truncate() error {
 	empty := needed >= e.log.next
 	e.mu.RUnlock()
 	if !empty {
-		at, err := e.locate(needed)
+		at, err := e.locate(needed, new([]byte))
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"container/list"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -44,6 +45,23 @@ type cache struct {
 	bytes   int64
 	order   *list.List // of *block, the one used last in front
 	entries map[uint64]*list.Element
+	lately  [latelyRead]uint64 // sequences that were read and not kept
+	next    int                // place of the oldest of them
+}
+
+// latelyRead is how many sequences are remembered.
+const latelyRead = 64
+
+// wants reports whether a block is worth keeping: somebody else has read it lately. Otherwise this is remembered.
+func (c *cache) wants(sequence uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.lately[:], sequence) {
+		return true
+	}
+	c.lately[c.next] = sequence
+	c.next = (c.next + 1) % latelyRead
+	return false
 }
 
 func newCache(max int64) *cache {

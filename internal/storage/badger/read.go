@@ -26,12 +26,14 @@ func (e *Engine) ReadFor(ctx context.Context, lane storage.Lane, from message.Po
 	}
 	from = e.skip(ctx, from, before, q)
 	sequence := max(from.Block, 1)
+	buf := scratch.Get().(*[]byte)
+	defer putScratch(buf)
 	var blocks []storage.Block
 	for size := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return nil, from, fmt.Errorf("storage: read the log: %w", err)
 		}
-		b, err := e.readable(sequence)
+		b, err := e.readable(sequence, buf, q.Exact())
 		if err != nil {
 			return nil, from, err
 		}
@@ -128,8 +130,9 @@ func (e *Engine) decode(b *block) (*block, error) {
 	return d, nil
 }
 
-// readable returns the block at or after a sequence, or nil at the log's end. It may not be decoded yet.
-func (e *Engine) readable(sequence uint64) (*block, error) {
+// readable returns the block at or after a sequence, or nil at the log's end. It may not be decoded yet, and then be in
+// buf's memory, if the caller picks from it.
+func (e *Engine) readable(sequence uint64, buf *[]byte, picks bool) (*block, error) {
 	for {
 		e.mu.RLock()
 		first, gone := e.log.first, e.gone
@@ -140,7 +143,7 @@ func (e *Engine) readable(sequence uint64) (*block, error) {
 		if sequence < first {
 			return nil, &storage.TrimmedError{First: message.Position{Block: first}}
 		}
-		b, err := e.loadRaw(sequence)
+		b, err := e.loadRaw(sequence, buf, picks)
 		if !errors.Is(err, wal.ErrTrimmed) {
 			return b, err
 		}
@@ -152,38 +155,45 @@ func (e *Engine) readable(sequence uint64) (*block, error) {
 
 // load returns the block at or after a sequence, from memory or disk, or nil at the log's end.
 func (e *Engine) load(sequence uint64) (*block, error) {
-	b, err := e.loadRaw(sequence)
+	buf := scratch.Get().(*[]byte)
+	defer putScratch(buf)
+	b, err := e.loadRaw(sequence, buf, true)
 	if b == nil || err != nil {
 		return nil, err
 	}
 	return e.decode(b)
 }
 
-// loadRaw is load for who decodes what it needs.
-func (e *Engine) loadRaw(sequence uint64) (*block, error) {
+// loadRaw is load for who decodes what it needs. Whoever picks from a block has it in buf's memory, unless somebody has come
+// there lately: only then it is kept for others. So who reads far back for themselves leave no memory behind.
+func (e *Engine) loadRaw(sequence uint64, buf *[]byte, picks bool) (*block, error) {
 	if b, end := e.inMemory(sequence); b != nil || end {
 		return b, nil
 	}
-	at, err := e.locate(sequence)
+	at, err := e.locate(sequence, buf)
 	if err != nil {
 		return nil, err
 	}
 	payload := at.payload
 	if payload == nil {
-		if payload, err = e.readDisk(at.disk); err != nil {
+		if payload, err = e.readInto(*buf, at.disk); err != nil {
 			return nil, err
 		}
+		*buf = payload
 	}
 	h, err := parseHeader(payload)
 	if err != nil {
 		return nil, fmt.Errorf("storage: read block %d on disk: %w", at.disk, err)
 	}
 	if h.records == 0 {
-		return e.loadRaw(h.after()) // sequences were left out here, see Engine.skipTo
+		return e.loadRaw(h.after(), buf, picks) // sequences were left out here, see Engine.skipTo
 	}
 	b := &block{header: h, disk: at.disk, bytes: int64(len(payload)), raw: payload}
 	e.reads.Add(1)
-	e.cache.add(b)
+	if e.cache.wants(h.seq) || !picks {
+		b.raw = bytes.Clone(payload)
+		e.cache.add(b)
+	}
 	return b, nil
 }
 
@@ -224,7 +234,7 @@ func (e *Engine) readInto(dst []byte, sequence uint64) ([]byte, error) {
 	}
 }
 
-// scratch are buffers for blocks of which only the header is wanted.
+// scratch are buffers for blocks that are not kept.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // scratchKept is the size up to which such a buffer is kept.
@@ -236,17 +246,17 @@ func putScratch(b *[]byte) {
 	}
 }
 
-// place is where a block is on disk. payload is nil unless it was read on the way.
+// place is where a block is on disk. payload is nil unless it was read last on the way.
 type place struct {
 	disk    uint64
 	payload []byte
 }
 
-// locate finds the first block with records at or after a sequence that is before the log's end.
-func (e *Engine) locate(sequence uint64) (place, error) {
+// locate finds the first block with records at or after a sequence that is before the log's end. What it reads is in buf.
+func (e *Engine) locate(sequence uint64, buf *[]byte) (place, error) {
 	for {
 		first := e.firstOnDisk()
-		found, err := e.search(sequence, first)
+		found, err := e.search(sequence, first, buf)
 		if errors.Is(err, wal.ErrTrimmed) && e.firstOnDisk() > first {
 			continue // the log on disk was cut meanwhile
 		}
@@ -284,13 +294,11 @@ func (e *Engine) enclose(sequence, first uint64) (low, high point, err error) {
 
 // search goes forward from what is known in growing steps, then halves: a reader that goes on finds the next block with
 // the first look.
-func (e *Engine) search(sequence, first uint64) (place, error) {
+func (e *Engine) search(sequence, first uint64, buf *[]byte) (place, error) {
 	low, high, err := e.enclose(sequence, first)
 	if err != nil {
 		return place{}, err
 	}
-	buf := scratch.Get().(*[]byte)
-	defer putScratch(buf)
 	found := place{disk: high.disk}
 	for step := uint64(1); high.disk-low.disk > 1; {
 		probe := min(low.disk+step, high.disk-1)
@@ -325,7 +333,6 @@ func (e *Engine) search(sequence, first uint64) (place, error) {
 	e.mu.Lock()
 	e.index.learn(high)
 	e.mu.Unlock()
-	found.payload = bytes.Clone(found.payload)
 	return found, nil
 }
 
@@ -336,7 +343,9 @@ func (e *Engine) startOf(sequence uint64) (int64, error) {
 	} else if end {
 		return e.position().end, nil
 	}
-	at, err := e.locate(sequence)
+	buf := scratch.Get().(*[]byte)
+	defer putScratch(buf)
+	at, err := e.locate(sequence, buf)
 	if err != nil {
 		return 0, err
 	}

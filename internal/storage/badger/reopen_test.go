@@ -157,7 +157,7 @@ func TestFilesGoOnceTrimmedAndCheckpointed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at, err := e.locate(oldest.header.seq); oldest.header.seq < 1001 && (err != nil || at.disk > first+1) {
+		if at, err := e.locate(oldest.header.seq, new([]byte)); oldest.header.seq < 1001 && (err != nil || at.disk > first+1) {
 			t.Errorf("block %d is at %+v on a disk that begins with %d, %v", oldest.header.seq, at, first, err)
 		}
 		if got := len(readAll(t, e, 1<<16)); got != 1001-max(1, int(c.trim)) {

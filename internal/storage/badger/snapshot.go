@@ -108,7 +108,7 @@ func (e *Engine) snapshot(s *snapshotWriter) error {
 func (e *Engine) snapshotFrom(applied uint64, log position) (uint64, error) {
 	from := min(applied+1, log.disk)
 	if log.first < log.next {
-		at, err := e.locate(log.first)
+		at, err := e.locate(log.first, new([]byte))
 		if err != nil {
 			return 0, err
 		}

@@ -111,7 +111,7 @@ var errEnough = errors.New("enough")
 // summarizeDisk adds blocks that are not in memory, up to an end.
 func (e *Engine) summarizeDisk(end uint64) error {
 	s := &e.summaries
-	at, err := e.locate(s.next)
+	at, err := e.locate(s.next, new([]byte))
 	if err != nil {
 		return err
 	}
