@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -27,11 +28,20 @@ type mortal struct {
 	submitted atomic.Int64
 	mu        sync.Mutex
 	dead      bool
-	before    func(storage.Unit) // is called with every unit before it is submitted; nil: nobody
-	holding   bool               // what is submitted waits for let, as on a disk that takes its time
-	held      []func()           // that
-	refusal   error              // of what has records; nil: none
-	last      *bytes.Buffer      // gets what there is when the engine is closed; nil: nobody wants it
+	before    func(storage.Unit)                  // is called with every unit before it is submitted; nil: nobody
+	holding   bool                                // what is submitted waits for let, as on a disk that takes its time
+	held      []func()                            // that
+	refusal   error                               // of what has records; nil: none
+	last      *bytes.Buffer                       // gets what there is when the engine is closed; nil: nobody wants it
+	scans     atomic.Pointer[func(prefix []byte)] // is called before keys are scanned; nil: nobody
+}
+
+// Scan implements storage.Engine.
+func (m *mortal) Scan(ctx context.Context, prefix []byte) iter.Seq2[storage.KV, error] {
+	if fn := m.scans.Load(); fn != nil {
+		(*fn)(prefix)
+	}
+	return m.Engine.Scan(ctx, prefix)
 }
 
 func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
