@@ -44,7 +44,7 @@ func (b *Broker) disconnected(l *link) {
 	b.leave(c, l.will)
 	b.settle(c)
 	l.tellEnd()
-	b.logs.client.Debug("client disconnected", "client", c.id, "address", l.conn.Info().RemoteAddr, "reason", l.conn.Reason())
+	b.logs.client.Debug("client disconnected", "client", c.id, "address", l.conn.Info().RemoteAddr, "reason", l.conn.End().String())
 	c.mu.Lock()
 	l.expiry.cancel()
 	ended := l.ended

@@ -124,7 +124,6 @@ type Conn struct {
 	left      atomic.Bool // the client said DISCONNECT
 	indebted  atomic.Bool // it may owe the client too much to handle another packet
 	ending    atomic.Pointer[ending]
-	ended     atomic.Pointer[ending] // how it was closed; nil: it is open
 
 	mu sync.Mutex // guards out; nothing else is locked while it is held
 	out
@@ -228,9 +227,6 @@ func (c *Conn) IsSuspended() bool { return c.suspended.Load() }
 // Close ends the connection. A version 5 client that was accepted gets a DISCONNECT with code and, where it fits, the
 // reason; code 0 says nothing. It may be called from any goroutine, more than once; the first call decides.
 func (c *Conn) Close(code mqtt.ReasonCode, reason string) {
-	if c.ended.Load() == nil {
-		c.ended.CompareAndSwap(nil, &ending{code, reason})
-	}
 	c.sayGoodbye(code, reason)
 	for {
 		old := c.input.Load()
@@ -251,20 +247,6 @@ func (c *Conn) Close(code mqtt.ReasonCode, reason string) {
 	if c.wake != nil {
 		c.wake()
 	}
-}
-
-// Reason says in a few words why the connection was closed.
-func (c *Conn) Reason() string {
-	e := c.ended.Load()
-	switch {
-	case c.hasLeft():
-		return "the client disconnected"
-	case e == nil || e.code == mqtt.Success && e.reason == "":
-		return "the connection was lost"
-	case e.reason == "":
-		return e.code.String()
-	}
-	return e.reason
 }
 
 // ending is how a connection is to be closed once its input is handled.

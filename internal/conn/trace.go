@@ -34,6 +34,19 @@ func (c *Conn) End() End {
 	return End{c.endCode, c.endReason, c.left.Load()}
 }
 
+// String says in a few words why the connection ended.
+func (e End) String() string {
+	switch {
+	case e.Left:
+		return "the client disconnected"
+	case e.Code == mqtt.Success && e.Reason == "":
+		return "the connection was lost"
+	case e.Reason == "":
+		return e.Code.String()
+	}
+	return e.Reason
+}
+
 // tellTooLarge remembers that a PUBLISH was refused by its length, and of which topic it is if that has arrived.
 func (c *Conn) tellTooLarge(h mqtt.Header, body []byte) {
 	c.opts.Trace.Note(trace.Refused, message.DropLimit, c.clientID, nil, time.Now(), 1, func(e *trace.Event) {
