@@ -318,6 +318,176 @@ await rule('a mistake is told in the form, at its field', async () => {
   await page.press('Escape');
 });
 
+// confirm presses the button of the dialog that asks, and waits until it is gone.
+const confirm = async (verb) => {
+  await page.click('dialog .dialog-foot button', verb);
+  await page.until('the end of the dialog', () => !document.querySelector('dialog'));
+};
+
+// submit sends the form of the dialog, and waits until it is gone.
+const submit = async (verb) => {
+  await page.click('dialog button[type="submit"]', verb);
+  await page.until('the end of the form', () => !document.querySelector('dialog'));
+};
+
+const choose = (label, value) =>
+  page.evaluate(
+    (l, v) => {
+      const s = [...document.querySelectorAll('dialog select')].find((e) => [...e.labels].some((x) => x.innerText.trim() === l));
+      s.value = v;
+      s.dispatchEvent(new Event('change', { bubbles: true }));
+    },
+    label,
+    value,
+  );
+
+await rule('a ban is made and ended', async () => {
+  await open('bans');
+  await page.click('#main .actions button', 'Ban');
+  await page.type('Who', 'intruder-7');
+  await submit('Ban');
+  await page.see('intruder-7');
+  must(
+    (await api('banned?as=clientid')).value.data.some((b) => b.who === 'intruder-7'),
+    'the broker does not know it',
+  );
+  await page.click('#main button', 'End the ban of intruder-7');
+  await confirm('End the ban');
+  await page.see('The ban of intruder-7 is over.');
+  must(!(await api('banned?as=clientid')).value.data.some((b) => b.who === 'intruder-7'), 'it is still there');
+});
+
+await rule('a user of MQTT is made, changed and deleted', async () => {
+  await open('rules');
+  await page.click('#main button', 'New user');
+  await page.type('Username', 'carol');
+  await page.type('Password', 'long enough');
+  await submit('Add');
+  await page.see('carol');
+  await page.click('#main button', 'Change carol');
+  await page.type('Roles', 'writer');
+  await submit('Save');
+  await page.see('carol is changed.');
+  await page.see('writer');
+  await page.click('#main button', 'Delete carol');
+  await confirm('Delete');
+  await page.until('the end of it', () => ![...document.querySelectorAll('#main tbody')].some((e) => e.innerText.includes('carol')));
+});
+
+await rule('rules are made, changed and deleted', async () => {
+  await open('rules?tab=clients');
+  await page.click('#main button', 'New rules');
+  await page.type('Client id', 'pump-9');
+  await page.type('Topic filters of rule 1', 'pumps/9/#');
+  await accessible('the dialog of rules');
+  await page.click('dialog .dialog-foot button[type="submit"], dialog .dialog-foot .primary');
+  await page.until('the end of the dialog', () => !document.querySelector('dialog'));
+  await page.see('pumps/9/#');
+  await page.click('#main button', 'Delete the rules of pump-9');
+  await confirm('Delete');
+  await page.until('the end of them', () => ![...document.querySelectorAll('#main tbody')].some((e) => e.innerText.includes('pump-9')));
+});
+
+await rule('a stream is declared, changed and deleted', async () => {
+  await open('streams');
+  await page.click('#main button', 'New stream');
+  await page.type('Name', 'orders');
+  await page.type('Topic filters', 'orders/#');
+  await submit('Declare');
+  await page.see('orders/#');
+  await page.click('#main button', 'Change orders');
+  await page.type('Keep at most (bytes)', '1000000');
+  await submit('Save');
+  await page.see('orders is changed.');
+  must((await api('streams/orders')).value.keep_bytes === 1000000, 'the broker does not know it');
+  await page.click('#main button', 'Delete orders');
+  await confirm('Delete');
+  must((await api('streams/orders')).status === 404, 'it is still there');
+  page.problems = page.problems.filter((p) => !p.includes('404'));
+});
+
+await rule('a consumer is made, looked at and deleted; a secret is shown once', async () => {
+  await open('consumers');
+  await page.click('#main button', 'New consumer');
+  await page.type('Name', 'hooks');
+  await page.type('Topic filters', 'hooks/#');
+  await page.type('Push to URL', 'http://127.0.0.1:9/');
+  await accessible('the form of a consumer');
+  await page.click('dialog button[type="submit"]', 'Create');
+  await page.see('The secret, shown this once');
+  must(await page.evaluate(() => /[A-Z0-9]{40}/.test(document.querySelector('dialog').innerText)), 'there is no secret');
+  await accessible('the secret of a consumer');
+  await page.click('dialog button', 'I have kept it');
+  await page.click('#main tbody a', 'hooks');
+  await page.see('Where it is');
+  await page.click('#main button', 'Delete');
+  await confirm('Delete');
+  await page.until('the list', () => document.querySelector('#main h1')?.innerText === 'Consumers');
+  must((await api('consumers/hooks')).status === 404, 'it is still there');
+  page.problems = page.problems.filter((p) => !p.includes('404'));
+});
+
+await rule('a trace is started, stopped and deleted', async () => {
+  await open('traces');
+  await page.click('#main button', 'New trace');
+  await page.type('Name', 'by-topic');
+  await choose('Of', 'topic');
+  await page.type('Which', 'measured/#');
+  await submit('Start');
+  await page.see('by-topic');
+  await page.click('#main button', 'Stop by-topic');
+  await page.see('by-topic is stopped.');
+  await page.click('#main button', 'Delete by-topic');
+  await confirm('Delete');
+  must(!(await api('trace')).value.some((t) => t.name === 'by-topic'), 'it is still there');
+});
+
+await rule('somebody who may log in is added, changed and deleted', async () => {
+  await open('people');
+  await page.click('#main button', 'New person');
+  await page.type('Username', 'mallory');
+  await page.type('Password', 'long enough');
+  await submit('Add');
+  await page.see('mallory');
+  await page.click('#main button', 'Change mallory');
+  await page.type('About', 'of the night shift');
+  await submit('Save');
+  await page.see('of the night shift');
+  await page.click('#main button', 'Delete mallory');
+  await confirm('Delete');
+  must(!(await api('users')).value.some((u) => u.username === 'mallory'), 'they are still there');
+});
+
+await rule('why a client does not get a message is asked and answered', async () => {
+  await open('explain');
+  await page.type('Client id of the subscriber', 'nobody-7');
+  await page.type('Topic that is published to', 'measured/1');
+  await page.click('#main button[type="submit"]', 'Explain');
+  await page.until(
+    'the answer',
+    () => /nobody-7/.test(document.querySelector('#main').innerText) && document.querySelector('#main h2, #main .verdict'),
+  );
+  await accessible('an explanation');
+});
+
+await rule('what happens is told to those who cannot see it', async () => {
+  must(await page.evaluate(() => document.querySelector('[aria-live="polite"], [role="status"]') !== null), 'no part of the page is live');
+  await open('bans');
+  await page.click('#main .actions button', 'Ban');
+  must(await page.evaluate(() => document.querySelector('dialog').contains(document.activeElement)), 'the focus is not in the dialog');
+  await page.press('Escape');
+  await page.until('the end of the dialog', () => !document.querySelector('dialog'));
+  must(
+    await page.evaluate(() => document.activeElement.innerText?.includes('Ban')),
+    'the focus does not come back to the button that opened the dialog',
+  );
+  await open('clients');
+  must(
+    await page.evaluate(() => document.querySelector('#main').contains(document.activeElement)),
+    'a page that is opened does not take the focus',
+  );
+});
+
 await rule('a theme that is chosen stays', async () => {
   await page.click('.top button', 'Theme');
   await page.click('.top button', 'Theme');

@@ -8,10 +8,25 @@ import { number } from '../lib/format.js';
 import { list } from '../lib/refresh.js';
 import { table, pager } from '../ui/table.js';
 import { formDialog } from '../ui/form.js';
-import { ask } from '../ui/dialog.js';
-import { head, button, iconButton, badge, tag, when } from '../ui/parts.js';
+import { dialog, ask } from '../ui/dialog.js';
+import { head, button, iconButton, badge, tag, when, copyButton } from '../ui/parts.js';
 
 export const lag = (c) => `${c.lag_exact ? '' : 'over '}${number(c.lag)}`;
+
+// shownOnce shows a secret that the broker made up. Nobody can ask for it again.
+const shownOnce = (secret) =>
+  dialog(
+    'The secret, shown this once',
+    (close) => [
+      h(
+        'div.dialog-body.stack',
+        h('p', 'Whoever gets what is pushed checks the header Barid-Signature with it. It is not shown again.'),
+        h('div.secret', h('code', secret), copyButton(secret, 'Copy the secret')),
+      ),
+      h('div.dialog-foot', button('I have kept it', { primary: true, onclick: () => close() })),
+    ],
+    { fixed: true },
+  );
 
 export async function show(view) {
   const grid = table({
@@ -50,7 +65,7 @@ export async function show(view) {
     fail: grid.fail,
   });
   async function add() {
-    const name = await formDialog(
+    const made = await formDialog(
       'New consumer',
       [
         { name: 'name', label: 'Name', required: true, mono: true, autofocus: true },
@@ -78,15 +93,22 @@ export async function show(view) {
         { name: 'dead_letter_topic', label: 'Topic for what was given too often', mono: true },
         { name: 'idle_expiry_seconds', label: 'Ends when unused for (seconds)', type: 'number', min: 0, value: 0, hint: '0: never' },
         { name: 'url', label: 'Push to URL', type: 'url', hint: 'Empty: programs poll', wide: true },
-        { name: 'secret', label: 'Secret that signs what is pushed', type: 'password', wide: true },
+        {
+          name: 'secret',
+          label: 'Secret that signs what is pushed',
+          type: 'password',
+          autocomplete: 'new-password',
+          hint: 'Empty: one is made up, and shown once',
+          wide: true,
+        },
       ],
       'Create',
-      async ({ name: n, url, secret, ...v }) => {
-        await put(path`consumers/${n}`, { ...v, ...(url ? { push: { url, ...(secret ? { secret } : {}) } } : {}) });
-        return n;
-      },
+      ({ name, url, secret, ...v }) =>
+        put(path`consumers/${name}`, { ...v, ...(url ? { push: { url, ...(secret ? { secret } : {}) } } : {}) }),
     );
-    if (name) rows.refresh();
+    if (!made) return;
+    rows.refresh();
+    if (made.push?.secret) await shownOnce(made.push.secret);
   }
   view.root.append(
     head('Consumers', {
