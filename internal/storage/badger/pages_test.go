@@ -68,9 +68,10 @@ func TestPagesOfTablesAreGivenBack(t *testing.T) {
 			t.Fatal("a scan brings no tables into memory")
 		}
 	}
-	e.releasePages(dir)
-	if after := resident(); after > keys*valueBytes/20 {
-		t.Errorf("%d bytes of tables are in memory still", after)
+	for tries := 0; resident() > keys*valueBytes/20; tries++ { // a compaction may be reading, or have tables that come and go
+		if e.releasePages(dir); tries == 100 {
+			t.Fatalf("%d bytes of tables are in memory still", resident())
+		}
 	}
 	scan()
 }
