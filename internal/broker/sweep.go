@@ -9,7 +9,7 @@ import (
 )
 
 // This file forgets the bodies of parked messages that nobody waits for any more. Which are waited for is noted in a Bloom
-// filter, since there may be millions: one that is none of them stays in a hundred cases of one, until the next sweep, which
+// filter, since there may be millions: of those that are not, one in some hundred stays until the next sweep, which
 // asks for other bits.
 
 const (

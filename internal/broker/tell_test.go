@@ -38,8 +38,8 @@ func slept(n int, p mqtt.PublishProperties) func(t *testing.T, w *world) {
 			m := publishOf("a/b", "x", 1, uint16(i+1))
 			m.Properties = p
 			publish(t, w, "pub", m)
+			synctest.Wait() // what waits is counted after the acknowledgement
 		}
-		synctest.Wait()
 	}
 }
 
