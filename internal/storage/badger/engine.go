@@ -73,6 +73,7 @@ type Options struct {
 
 	took      *storage.Commit // how the block that the committer writes was written; nil: nobody asks
 	state     string          // Badger's directory, where tests want another one
+	keepPages bool            // pages of tables are not given back, where tests do that themselves
 	stateSync func() error    // runs before a sync of it, which fails with its error; nil: nothing
 }
 

@@ -23,6 +23,9 @@ const (
 // pageKeeper gives pages of tables back from time to time.
 func (e *Engine) pageKeeper() {
 	defer e.goroutine.Done()
+	if e.options.keepPages {
+		return
+	}
 	dir, err := filepath.Abs(e.state.dir)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
