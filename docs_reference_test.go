@@ -39,6 +39,8 @@ All keys, made from the source that reads them. [config.yaml](../config.yaml) is
 Each key is set, later ones winning, by its built-in default, the file of ` + "`--config`" + `, the environment
 (` + "`BARID_`" + ` and the path in capitals, ` + "`__`" + ` between levels: ` + "`BARID_MQTT__MAX_QOS=1`" + `) and ` + "`--set path.to.key=value`" + `. Lists
 are separated by commas there. A key whose value is a secret also takes its name with ` + "`_file`" + `: a file that holds it.
+
+Keys marked **live** can change while the broker runs: at SIGHUP, or by ` + "`PUT /api/v5/config`" + `. The others take a restart.
 `)
 	section := ""
 	for _, k := range config.Keys() {
@@ -87,6 +89,9 @@ func meaning(k config.Key) string {
 	}
 	if k.Secret {
 		text += "; a secret"
+	}
+	if k.Live {
+		text += " — **live**"
 	}
 	return text
 }

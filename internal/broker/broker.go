@@ -79,6 +79,7 @@ type Broker struct {
 	listening     sync.Mutex   // held by whoever opens or closes listeners
 	started       time.Time
 	alarms        *alarm.Registry
+	apiCert       apiCertificate   // set before Start
 	wall          func() time.Time // the machine's clock, where a test sets it; nil: the real one
 	clock         *clock.Clock     // by which everything expires
 	ctx           context.Context

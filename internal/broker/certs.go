@@ -21,6 +21,29 @@ const certificateAlarm = "certificate_expires_"
 // tlsFilesAlarm begins the name of the alarm about TLS files of a listener that cannot be used.
 const tlsFilesAlarm = "tls_files_unusable_"
 
+// The same alarms about the certificate of the HTTP API.
+const (
+	apiCertificateAlarm = "api_certificate_expires"
+	apiTLSFilesAlarm    = "api_tls_files_unusable"
+)
+
+// apiCertificate is what the HTTP API shows, which is not the broker's own.
+type apiCertificate struct {
+	file string
+	ends func() time.Time
+}
+
+// WatchAPICertificate has an alarm raised when the certificate of the HTTP API, of a file, ends soon. It is called before
+// Start.
+func (b *Broker) WatchAPICertificate(file string, ends func() time.Time) {
+	b.apiCert = apiCertificate{file, ends}
+}
+
+// APITLSFiles says whether the TLS files of the HTTP API could be read when they changed; nil: they could.
+func (b *Broker) APITLSFiles(err error) {
+	b.alarms.Set(apiTLSFilesAlarm, err != nil, fmt.Sprintf("what was read before stays in effect until this is mended: %v", err), nil)
+}
+
 func moreCerts(ln config.Listener) []listener.CertFiles {
 	files := make([]listener.CertFiles, len(ln.SNICertFiles))
 	for i := range files {
@@ -85,18 +108,27 @@ func (b *Broker) watchCertificates(now time.Time) {
 				what, end = "the certificate "+c.File, c.NotAfter
 			}
 		}
-		left := end.Sub(now)
-		if end.IsZero() || left >= expiryWarning {
-			b.alarms.Deactivate(certificateAlarm + name)
-			continue
-		}
-		days := int(left / (24 * time.Hour))
-		text := fmt.Sprintf("%s of listener %s ends in %d days, at %s: renew it; the file is read again by itself", what, name, days, end.UTC().Format(time.RFC3339))
-		if left <= 0 {
-			text = fmt.Sprintf("%s of listener %s ended at %s: renew it; the file is read again by itself", what, name, end.UTC().Format(time.RFC3339))
-		}
-		b.alarms.Activate(certificateAlarm+name, text, map[string]any{"listener": name, "days_left": days, "not_after": end})
+		b.certificateEnds(now, certificateAlarm+name, fmt.Sprintf("%s of listener %s", what, name), end, map[string]any{"listener": name})
 	}
+	if c := b.apiCert; c.ends != nil {
+		b.certificateEnds(now, apiCertificateAlarm, fmt.Sprintf("the certificate %s of the HTTP API", c.file), c.ends(), map[string]any{"file": c.file})
+	}
+}
+
+// certificateEnds raises or clears the alarm about something that ends; zero: never.
+func (b *Broker) certificateEnds(now time.Time, alarm, what string, end time.Time, details map[string]any) {
+	left := end.Sub(now)
+	if end.IsZero() || left >= expiryWarning {
+		b.alarms.Deactivate(alarm)
+		return
+	}
+	days := int(left / (24 * time.Hour))
+	text := fmt.Sprintf("%s ends in %d days, at %s: renew it; the file is read again by itself", what, days, end.UTC().Format(time.RFC3339))
+	if left <= 0 {
+		text = fmt.Sprintf("%s ended at %s: renew it; the file is read again by itself", what, end.UTC().Format(time.RFC3339))
+	}
+	details["days_left"], details["not_after"] = days, end
+	b.alarms.Activate(alarm, text, details)
 }
 
 // watchCertFiles has a listener's TLS files read again when they change, for the connections to come. Files that cannot

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/alarm"
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/devcerts"
 	"github.com/barid-mqtt/barid/mqtt"
@@ -116,21 +118,31 @@ func TestCertificateIsTheClientID(t *testing.T) {
 
 func TestCertificatesThatEndSoonRaiseAnAlarm(t *testing.T) {
 	b, _, _ := secureBroker(t, "c", nil)
-	active := func() bool {
-		for _, a := range b.alarms.Active() {
-			if a.Name == certificateAlarm+"tls" {
-				return true
-			}
-		}
-		return false
+	apiEnds := time.Now().AddDate(0, 0, 825)
+	b.WatchAPICertificate("api.crt", func() time.Time { return apiEnds })
+	active := func(name string) bool {
+		return slices.ContainsFunc(b.alarms.Active(), func(a alarm.Alarm) bool { return a.Name == name })
 	}
 	for _, tt := range []struct {
 		days int
 		want bool
 	}{{0, false}, {790, false}, {796, true}, {900, true}, {0, false}} {
 		b.watchCertificates(time.Now().AddDate(0, 0, tt.days))
-		if got := active(); got != tt.want {
+		if got := active(certificateAlarm + "tls"); got != tt.want {
 			t.Errorf("in %d days of 825: alarm %v", tt.days, got)
 		}
+		if got := active(apiCertificateAlarm); got != tt.want {
+			t.Errorf("of the API, in %d days of 825: alarm %v", tt.days, got)
+		}
+	}
+	apiEnds = time.Now().AddDate(0, 0, 1)
+	b.watchCertificates(time.Now())
+	if !active(apiCertificateAlarm) || active(certificateAlarm+"tls") {
+		t.Error("that of the API alone ends, and the alarms say something else")
+	}
+	apiEnds = time.Now().AddDate(1, 0, 0)
+	b.watchCertificates(time.Now())
+	if active(apiCertificateAlarm) {
+		t.Error("renewed, and there is an alarm")
 	}
 }

@@ -139,7 +139,7 @@ func TestEveryAlarmIsInTheHandbook(t *testing.T) {
 	}
 	for _, name := range []string{diskFullAlarm, memoryAlarm, descriptorsAlarm, storageAlarm, clockAlarm, failuresAlarm,
 		groupsLagAlarm, sessionsLagAlarm, logAlarm,
-		certificateAlarm + "<listener>", tlsFilesAlarm + "<listener>", "password_file_unusable", "acl_file_unusable", "scram_file_unusable", "jwt_unusable", "auth.jwt.jwks_url_fails", "auth.http_fails", "auth.http_acl_fails"} {
+		certificateAlarm + "<listener>", tlsFilesAlarm + "<listener>", apiCertificateAlarm, apiTLSFilesAlarm, "password_file_unusable", "acl_file_unusable", "scram_file_unusable", "jwt_unusable", "auth.jwt.jwks_url_fails", "auth.http_fails", "auth.http_acl_fails"} {
 		if !strings.Contains(string(text), "\n| `"+name+"` |") {
 			t.Errorf("docs/operations.md does not have the alarm %s", name)
 		}

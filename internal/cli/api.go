@@ -69,7 +69,10 @@ func newAPI(e *env, set *settings.Settings, b *broker.Broker, log *slog.Logger) 
 		return nil, err
 	}
 	b.HandleLocal(a.server.Trusted())
-	a.certificate.watch(log)
+	if c := a.certificate; c != nil {
+		b.WatchAPICertificate(c.cert, c.ends)
+		c.watch(log, b.APITLSFiles)
+	}
 	a.server.StartPushing()
 	return a, nil
 }

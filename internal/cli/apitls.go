@@ -27,6 +27,9 @@ func apiTLS(cfg *config.Config) (*apiCertificate, error) {
 	return c, c.reload()
 }
 
+// ends returns when the certificate that is shown ends.
+func (c *apiCertificate) ends() time.Time { return c.current.Load().Leaf.NotAfter }
+
 // reload reads the files. What cannot be used changes nothing.
 func (c *apiCertificate) reload() error {
 	if c == nil {
@@ -40,14 +43,16 @@ func (c *apiCertificate) reload() error {
 	return nil
 }
 
-// watch reads the files again when they change, until stop.
-func (c *apiCertificate) watch(log *slog.Logger) {
+// watch reads the files again when they change, until stop. read hears what came of it; nil: they are in effect.
+func (c *apiCertificate) watch(log *slog.Logger, read func(error)) {
 	if c == nil {
 		return
 	}
 	c.watcher = filewatch.New(time.Second)
 	changed := func() {
-		if err := c.reload(); err != nil {
+		err := c.reload()
+		read(err)
+		if err != nil {
 			log.Error("the API's certificate was not read again; what was read before stays in effect", "error", err)
 			return
 		}
