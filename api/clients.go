@@ -18,7 +18,8 @@ import (
 
 // Clients are the broker's sessions.
 type Clients interface {
-	Clients(match func(*broker.ClientInfo) bool) []broker.ClientInfo
+	// Clients lists a page of those that match, by client id, and says how many there are.
+	Clients(match func(*broker.ClientInfo) bool, skip, limit int) (page []broker.ClientInfo, total int)
 	Client(id string) (broker.ClientInfo, error)
 	SubscriptionsOf(id string) ([]broker.SubscriptionInfo, error)
 	Kick(ctx context.Context, id string) error
@@ -146,15 +147,15 @@ func (c *clients) list(w http.ResponseWriter, r *http.Request) error {
 	if err := q.Done(); err != nil {
 		return err
 	}
-	cut := Of(page, c.broker.Clients(match))
-	views := make([]any, len(cut.Data))
-	for i := range cut.Data {
-		v := c.view(&cut.Data[i])
+	infos, total := c.broker.Clients(match, page.Skip(), page.Limit)
+	views := make([]any, len(infos))
+	for i := range infos {
+		v := c.view(&infos[i])
 		if views[i] = &v; len(fields) > 0 {
 			views[i] = pick(&v, fields)
 		}
 	}
-	WriteJSON(w, http.StatusOK, List[any]{Data: views, Meta: cut.Meta})
+	WriteJSON(w, http.StatusOK, List[any]{Data: views, Meta: page.meta(total)})
 	return nil
 }
 

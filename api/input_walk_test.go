@@ -69,7 +69,8 @@ func (b *bench) state() string {
 	for _, l := range b.broker.Listeners() {
 		running = append(running, l.Running)
 	}
-	return fmt.Sprintf("%q\n%v\n%v\n%v\n%v\n%d\n%d", kept, bans, users, rules, running, b.broker.RetainedCount(), len(b.broker.Clients(nil)))
+	_, clients := b.broker.Clients(nil, 0, 0)
+	return fmt.Sprintf("%q\n%v\n%v\n%v\n%v\n%d\n%d", kept, bans, users, rules, running, b.broker.RetainedCount(), clients)
 }
 
 // send sends a request that has to be answered soon.

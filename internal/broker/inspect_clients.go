@@ -66,16 +66,51 @@ func (w *will) info() *WillInfo {
 	return &WillInfo{m.Topic, m.QoS, m.Retain, len(m.Payload), w.delaySeconds}
 }
 
-// Clients lists the sessions that match, by client id.
-func (b *Broker) Clients(match func(*ClientInfo) bool) []ClientInfo {
-	var infos []ClientInfo
+// Clients lists the sessions that match, by client id: limit of them after the first skip. total is how many match; a match
+// of nil takes all. Of those that are not on the page it keeps a pointer each.
+func (b *Broker) Clients(match func(*ClientInfo) bool, skip, limit int) (page []ClientInfo, total int) {
+	var found []*client
+	var info ClientInfo
 	for _, c := range b.registry.all() {
-		if info, ok := c.info(); ok && (match == nil || match(&info)) {
-			infos = append(infos, info)
+		var ok bool
+		if info, _, ok = c.describe(); ok && (match == nil || match(&info)) {
+			found = append(found, c)
 		}
 	}
-	slices.SortFunc(infos, func(a, b ClientInfo) int { return strings.Compare(a.ClientID, b.ClientID) })
-	return infos
+	total = len(found)
+	if skip < 0 || skip >= total { // a page so far on that its place is no number
+		return nil, total
+	}
+	end := skip + min(limit, total-skip)
+	for _, c := range firstByID(found, end)[skip:] {
+		if info, ok := c.info(); ok {
+			page = append(page, info)
+		}
+	}
+	return page, total
+}
+
+// firstFew is how many clients are gathered in order rather than cut from all in order.
+const firstFew = 1000
+
+// firstByID returns the first n of the clients by their ids, in order. It reorders all.
+func firstByID(all []*client, n int) []*client {
+	byID := func(x, y *client) int { return strings.Compare(x.id, y.id) }
+	if n > firstFew || n > len(all)/8 {
+		slices.SortFunc(all, byID)
+		return all[:n]
+	}
+	first := all[:n:n] // with the greatest at its end, most others need one look
+	slices.SortFunc(first, byID)
+	for _, c := range all[n:] {
+		if n == 0 || byID(c, first[n-1]) > 0 {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(first, c, byID)
+		copy(first[i+1:], first[i:n-1])
+		first[i] = c
+	}
+	return first
 }
 
 // Client describes one session.
