@@ -28,7 +28,7 @@ type awake struct {
 	giving     bool                        // a commit is under way for those before
 	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
 	asks       *summary.Question           // what lookup finds, for summaries of the log; nil: not made, or anything
-	coming     []string                    // keys of subscriptions that get a replay once their commit is through
+	coming     map[string]struct{}         // keys of subscriptions that get a replay once their commit is through
 	replays    list.List                   // of *replay: retained messages that subscriptions are to get
 	kept       []session.Delivery          // what waits for a connection and is not in the log
 	keptLen    int64                       // bytes of it

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 		r := e.Value.(*replay)
 		s.Replays = append(s.Replays, state.Replay{Key: r.key, After: r.after})
 	}
-	for _, key := range c.coming {
+	for _, key := range slices.Sorted(maps.Keys(c.coming)) {
 		s.Replays = append(s.Replays, state.Replay{Key: key})
 	}
 	ops = append(ops, state.PutSnapshot(c.owner(), s))

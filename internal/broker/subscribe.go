@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/barid-mqtt/barid/internal/auth"
@@ -138,9 +137,10 @@ func (c *client) startReplays(changes []change) {
 		c.rouse()
 		c.cancelReplay(ch.sub)
 		ch.sub.special().replay = c.replays.PushBack(&replay{key: ch.key, of: ch.sub, version: ch.version, asOf: ch.asOf, epoch: c.epoch})
-		if at := slices.Index(c.coming, ch.key); at >= 0 {
-			c.coming = slices.Delete(c.coming, at, at+1)
-		}
+		delete(c.coming, ch.key)
+	}
+	if c.coming != nil && len(c.coming) == 0 {
+		c.coming = nil
 	}
 	c.dirtied()
 }
@@ -246,9 +246,13 @@ func (c *client) unhold(l *link) {
 func (c *client) replayOps(changes []change) (ops []storage.Op) {
 	c.rouse()
 	for i := range changes {
-		if changes[i].retained && !slices.Contains(c.coming, changes[i].key) {
-			c.coming = append(c.coming, changes[i].key)
+		if !changes[i].retained {
+			continue
 		}
+		if c.coming == nil {
+			c.coming = make(map[string]struct{})
+		}
+		c.coming[changes[i].key] = struct{}{}
 	}
 	if len(c.coming) > 0 && c.broker.keeps && c.durable.Load() {
 		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
