@@ -36,7 +36,10 @@ func TestAConsumerIsMadePolledAcknowledgedAndDeleted(t *testing.T) {
 	if empty := b.list("/consumers/c/messages?max=1&wait_seconds=0"); len(empty) != 1 || empty[0]["topic"] != "a/0" || empty[0]["deliveries"] != 1.0 {
 		t.Fatalf("one: %v", empty)
 	}
-	rest := b.list("/consumers/c/messages?payload_encoding=base64")
+	var rest []map[string]any // an answer has what there is
+	for page := []map[string]any{nil}; len(rest) < 3 && len(page) > 0; rest = append(rest, page...) {
+		page = b.list("/consumers/c/messages?payload_encoding=base64")
+	}
 	if len(rest) != 3 || rest[0]["payload"] != "cDE=" {
 		t.Fatalf("the rest: %v", rest)
 	}

@@ -183,7 +183,9 @@ func (s *stream) setReadDeadline(t time.Time) error {
 	if s.closed {
 		return net.ErrClosed
 	}
-	s.readBy.set(t, s.wake)
+	if s.readBy.set(t, s.wake) {
+		s.change.Broadcast()
+	}
 	return nil
 }
 
@@ -193,7 +195,9 @@ func (s *stream) setWriteDeadline(t time.Time) error {
 	if s.writerErr == net.ErrClosed {
 		return net.ErrClosed
 	}
-	s.writeBy.set(t, s.wake)
+	if s.writeBy.set(t, s.wake) {
+		s.change.Broadcast()
+	}
 	return nil
 }
 
@@ -210,16 +214,22 @@ type deadline struct {
 	timer *time.Timer
 }
 
-// set moves the deadline to t and wakes those who wait now, since it may have passed, and when it passes.
-func (d *deadline) set(t time.Time, wake func()) {
+// set moves the deadline to t, and calls wake when it passes. It reports whether it has passed already, for the caller to
+// wake those who wait: a timer that is due at once is run, in virtual time, on a stack for which the race detector may
+// have no context, and it crashes (seen with Go 1.26).
+func (d *deadline) set(t time.Time, wake func()) (passed bool) {
 	d.stop()
 	if t.IsZero() {
-		return
+		return false
 	}
 	// A time without a monotonic reading could still lie ahead when its timer has fired.
 	left := time.Until(t)
 	d.at = time.Now().Add(left)
-	d.timer = time.AfterFunc(max(left, 0), wake)
+	if left <= 0 {
+		return true
+	}
+	d.timer = time.AfterFunc(left, wake)
+	return false
 }
 
 func (d *deadline) stop() {
