@@ -25,10 +25,10 @@ for platform in $platforms; do
   CGO_ENABLED=0 GOOS=$os GOARCH=$goarch GOARM=$goarm go build -trimpath -ldflags '-s -w' -o "$work/$name/barid" .
   cp LICENSE README.md CHANGELOG.md config.yaml "$work/$name/"
   tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$name" | gzip -9n >"$out/$name.tar.gz"
-  if [ "$os" = linux ] && command -v dpkg-deb >/dev/null; then
-    case $arch in armv7) deb=armhf ;; *) deb=$arch ;; esac
+  # On 32 bits nothing can be kept on disk, which a service is for.
+  if [ "$os" = linux ] && [ "$arch" != armv7 ] && command -v dpkg-deb >/dev/null; then
     case $version in [0-9]*.*) debversion=$(sed 's/-\([0-9]*\)-g/+\1.g/' <<<"$version") ;; *) debversion= ;; esac
-    ARCH=$deb VERSION=$debversion BINARY=$work/$name/barid deploy/debian/build.sh "$out"
+    ARCH=$arch VERSION=$debversion BINARY=$work/$name/barid deploy/debian/build.sh "$out"
   fi
   echo "built $name"
 done

@@ -113,8 +113,13 @@ if $all && $e2e; then
 fi
 
 if $all; then
-  # armv7 is a platform of the release; its word size can be tested where the processor runs 386 programs.
-  [ "$(go env GOARCH)" != amd64 ] || tests "go test, 32 bits" env GOARCH=386 go test -timeout 10m -v ./...
+  # armv7 is a platform of the release; its word size can be tested where the processor runs 386 programs. What keeps data
+  # on disk refuses to there, so most tests of these packages have nothing to run on.
+  if [ "$(go env GOARCH)" = amd64 ]; then
+    mapfile -t small < <(go list ./... | grep -v -E '/(broker|cli|admin|storage/badger|load_test/internal/command)$')
+    tests "go test, 32 bits" env GOARCH=386 go test -timeout 5m -v "${small[@]}"
+    tests "word size" env GOARCH=386 go test -count 1 -v -run TestOnlyABuildFor64BitsKeepsData ./internal/storage/badger
+  fi
   step "install deploy tools" bash scripts/deploy/install.sh
   tests "deploy" go test -tags e2e -count 1 -timeout 20m -v ./scripts/deploy
   while read -r package target; do

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/auth/builtin"
 	"github.com/barid-mqtt/barid/internal/metrics"
 	"github.com/barid-mqtt/barid/mqtt"
+	"github.com/barid-mqtt/barid/pkg/memnet"
 )
 
 // code connects a client and returns the code of its CONNACK.
@@ -102,6 +104,35 @@ func TestFailuresAreAnsweredWithADelayAndAlarmed(t *testing.T) {
 		pause(time.Minute)
 		if n := b.alarms.ActiveCount(); n != 0 {
 			t.Errorf("%d alarms a minute later", n)
+		}
+		stopBroker(t, b)
+	})
+}
+
+// fromAddress is a connection from an address, which counts for something.
+type fromAddress struct{ net.Conn }
+
+func (fromAddress) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1234} }
+
+// However late a failure is answered, it is answered: before the time to connect is over.
+func TestFailuresAreAnsweredBeforeTheTimeToConnectIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBroker(t, []string{"listeners.tcp.allow_anonymous=false", "mqtt.connect_timeout_seconds=2"})
+		b.listeners["tcp"].authenticator = auth.Nobody{}
+		begun := time.Now()
+		for range 12 {
+			client, server := memnet.Pipe()
+			if err := b.Serve(fromAddress{server}, "tcp"); err != nil {
+				t.Fatal(err)
+			}
+			p, ack := handshake(t, client, &mqtt.Connect{ClientID: "c"})
+			if ack == nil || ack.Code != mqtt.NotAuthorized {
+				t.Fatalf("got %+v", ack)
+			}
+			_ = p.conn.Close()
+		}
+		if took := time.Since(begun); took < 5*time.Second {
+			t.Errorf("they were answered within %v", took)
 		}
 		stopBroker(t, b)
 	})

@@ -173,7 +173,9 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 		b.logs.auth.Info("client refused", "client", p.ClientID, "address", k.request.RemoteAddr, "reason", err.Error())
 		refuse := func() { k.conn.RefuseFor(codeOf(err), "", err.Error()) }
 		if delay := b.failures.by.Note(k.request.RemoteAddr, time.Now()); delay > 0 {
-			time.AfterFunc(delay, refuse)
+			// The client hears of it before its time to connect is over.
+			timeout := time.Duration(b.conf().MQTT.ConnectTimeoutSeconds) * time.Second
+			time.AfterFunc(min(delay, timeout*4/5), refuse)
 		} else {
 			refuse()
 		}

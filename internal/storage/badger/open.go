@@ -3,15 +3,23 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/pkg/wal"
 )
 
+// ErrWordSize says that the program was built for 32 bits. Badger's table builder takes memory twice there, once a table
+// outgrows its first buffer, and what is read later is not what was written.
+var ErrWordSize = errors.New("a program for 32 bits cannot keep data on disk: Badger damages its tables there; set durability: memory, or use a build for 64 bits")
+
 // Open opens a data directory, or makes one. It replays what the state may lack, so that the engine it returns has all
-// that was ever done.
+// that was ever done. On 32 bits it returns ErrWordSize.
 func Open(o Options) (*Engine, error) {
+	if strconv.IntSize < 64 {
+		return nil, ErrWordSize
+	}
 	o = o.withDefaults()
 	dir, err := lockDirectory(o.FS, o.Dir)
 	if err != nil {
