@@ -116,7 +116,7 @@ if $all; then
   # armv7 is a platform of the release; its word size can be tested where the processor runs 386 programs. What keeps data
   # on disk refuses to there, so most tests of these packages have nothing to run on.
   if [ "$(go env GOARCH)" = amd64 ]; then
-    mapfile -t small < <(go list ./... | grep -v -E '/(broker|cli|admin|storage/badger|load_test/internal/command)$')
+    mapfile -t small < <(go list ./... | grep -v -E '/(broker|cli|admin|prom|storage/badger|load_test/internal/command)$')
     tests "go test, 32 bits" env GOARCH=386 go test -timeout 5m -v "${small[@]}"
     tests "word size" env GOARCH=386 go test -count 1 -v -run TestOnlyABuildFor64BitsKeepsData ./internal/storage/badger
   fi
