@@ -129,7 +129,7 @@ func matchNaively(filter, topic string) bool {
 	for i, level := range f {
 		switch {
 		case level == "#":
-			return true
+			return true // for the parent too, which has no level i
 		case i >= len(n), level != "+" && level != n[i]:
 			return false
 		}
@@ -141,6 +141,7 @@ func FuzzMatchTopic(f *testing.F) {
 	f.Add("a/+/#", "a/b")
 	f.Add("+/b", "$SYS/b")
 	f.Add("$share/g/a/#", "a")
+	f.Add("a/b//#", "a/b")
 	f.Fuzz(func(t *testing.T, filter, topic string) {
 		tf, err := mqtt.ParseTopicFilter(filter)
 		if (err == nil) != validNaively(filter) {
@@ -154,9 +155,7 @@ func FuzzMatchTopic(f *testing.F) {
 			return
 		}
 		got := tf.Matches(name.String())
-		// A filter of a/# matches a: the naive loop leaves that to its caller.
-		want := matchNaively(tf.Filter(), topic) || matchNaively(tf.Filter(), topic+"/") && strings.HasSuffix(tf.Filter(), "/#")
-		if got != want {
+		if want := matchNaively(tf.Filter(), topic); got != want {
 			t.Errorf("%q matches %q: %v", filter, topic, got)
 		}
 	})

@@ -104,7 +104,7 @@ func TestAChangeOfMaxDeliverCountsForWhatIsGivenOut(t *testing.T) {
 		tell(t, w, "a/", 0, 1)
 		w.take(t, "c", 1)
 		w.consume(t, "c", latest, limit(2))
-		pause(32 * time.Second)
+		pause(32*time.Second + time.Second/2) // between two sweeps, which take the dead away
 		if again := w.poll(t, "c", 1, 0); len(again) != 1 || again[0].Deliveries != 2 {
 			t.Fatalf("with a higher limit: %+v", again)
 		} else if _, err := w.b.Reject(context.Background(), "c", places(again), 0); err != nil {
