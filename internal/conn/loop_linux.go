@@ -39,6 +39,8 @@ type Loop struct {
 	// Owned by the loop's goroutine.
 	batch  *Batch
 	buf    []byte
+	pace   pace
+	bytes  int // that the round has read
 	events []syscall.EpollEvent
 	more   []int32   // sockets that may have more to read than was read
 	again  []int32   // those of the round before
@@ -200,6 +202,9 @@ func (l *Loop) look(d *driver) {
 // new ones: within one RawConn.Read, since whatever happens between two rounds is then remembered, and need not be asked
 // for.
 func (l *Loop) rounds(epfd uintptr) (stopped bool) {
+	if l.pace.rests() {
+		rest(paceRest)
+	}
 	for {
 		n, err := pollNow(int(epfd), l.events)
 		if err != nil && err != syscall.EINTR {
@@ -259,6 +264,8 @@ func (l *Loop) round(events []syscall.EpollEvent) (stopped bool) {
 		}
 	}
 	l.over = emptied(l.over)
+	l.pace.round(b.Now, len(events), l.bytes)
+	l.bytes = 0
 	l.work.stop(time.Now())
 	return stopped
 }
@@ -284,6 +291,7 @@ func (l *Loop) serve(b *Batch, d *driver) {
 		return
 	}
 	l.count(d, n)
+	l.bytes += n
 	l.settle(d, d.c.Feed(b, l.buf[:n]), full || d.ends)
 }
 

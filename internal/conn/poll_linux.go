@@ -2,6 +2,7 @@ package conn
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -21,4 +22,11 @@ func pollNow(epfd int, events []syscall.EpollEvent) (int, error) {
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// rest has the thread sleep: time.Sleep is rounded up to a millisecond where the runtime has nothing else to do. The runtime
+// knows of it, and lets others have the processor.
+func rest(d time.Duration) {
+	ts := syscall.NsecToTimespec(int64(d))
+	_ = syscall.Nanosleep(&ts, nil) // shorter if a signal comes
 }
