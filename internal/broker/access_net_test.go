@@ -32,8 +32,12 @@ func token(t *testing.T, claims jwtlib.MapClaims) []byte {
 }
 
 func TestTokensLetInAndEndTheirConnection(t *testing.T) {
+	synctest.Test(t, tokensLetInAndEndTheirConnection)
+}
+
+func tokensLetInAndEndTheirConnection(t *testing.T) {
 	b := newTestBroker(t, []string{"auth.jwt.secret=" + tokenSecret, "auth.jwt.claims=sub=${clientid}"})
-	defer b.Stop(t.Context())
+	defer stopBroker(t, b)
 	connect := func(id string, password []byte) (*peer, mqtt.ReasonCode) {
 		p := &peer{conn: dial(t, b), version: mqtt.V5}
 		return p, p.connectAs(t, &mqtt.Connect{ClientID: id, Username: "u", HasUsername: true, Password: password, HasPassword: true})
@@ -47,8 +51,8 @@ func TestTokensLetInAndEndTheirConnection(t *testing.T) {
 	if _, code := connect("c1", token(t, jwtlib.MapClaims{"sub": "c1", "exp": time.Now().Add(-time.Minute).Unix()})); code != mqtt.NotAuthorized {
 		t.Errorf("a token that has ended: %v", code)
 	}
-	soon := time.Now().Unix() + 2 // whole seconds: a token's time has no others
-	p, code := connect("c1", token(t, jwtlib.MapClaims{"sub": "c1", "exp": soon, "acl": map[string]any{"pub": []string{"up/${clientid}"}}}))
+	soon := time.Now().Add(20 * time.Second).Truncate(time.Second) // a token's time has no parts of seconds
+	p, code := connect("c1", token(t, jwtlib.MapClaims{"sub": "c1", "exp": soon.Unix(), "acl": map[string]any{"pub": []string{"up/${clientid}"}}}))
 	if code != mqtt.Success {
 		t.Fatalf("its token: %v", code)
 	}
@@ -60,9 +64,15 @@ func TestTokensLetInAndEndTheirConnection(t *testing.T) {
 			t.Errorf("%s: %+v, %v", topic, pk, err)
 		}
 	}
+	if err := p.conn.SetReadDeadline(soon.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	pk, err := p.receive()
 	if d, ok := pk.(*mqtt.Disconnect); err != nil || !ok || !d.Code.Failed() {
 		t.Errorf("at the end of the token: %+v, %v", pk, err)
+	}
+	if late := time.Since(soon); late < 0 || late > 2*time.Second {
+		t.Errorf("it ended %v after the token", late)
 	}
 }
 

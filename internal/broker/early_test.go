@@ -33,7 +33,7 @@ func (h *holding) release() error {
 // A client's CONNECT may arrive in one segment with the end of its TLS handshake: it is in no socket then, so that no
 // event tells of it.
 func TestACONNECTThatCameWithTheEndOfTheHandshakeIsAnswered(t *testing.T) {
-	b, _, _ := secureBroker(t, "device", []string{"auth.allow_anonymous=true"})
+	b, _, _ := secureBroker(t, "device", []string{"auth.allow_anonymous=true", "mqtt.connect_timeout_seconds=60"})
 	for range 5 {
 		nc, err := net.Dial("tcp", b.Listeners()[0].Addr)
 		if err != nil {
@@ -45,7 +45,7 @@ func TestACONNECTThatCameWithTheEndOfTheHandshakeIsAnswered(t *testing.T) {
 			return nil
 		}})
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(3 * time.Second)) // less than a connection has for its CONNECT
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second)) // less than a connection has for its CONNECT
 		if err := c.Handshake(); err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,11 @@ func join(all []string) []byte {
 	if len(all) == 0 {
 		return nil
 	}
-	return []byte(strings.Join(all, "\n") + "\n")
+	text := strings.Join(all, "\n") + "\n"
+	if strings.HasPrefix(text, byteOrderMark) { // the first user's: the one before it is what is not read
+		text = byteOrderMark + text
+	}
+	return []byte(text)
 }
 
 // WriteFile replaces a file in one step: who reads it meanwhile, or after a crash, finds the old text or the new. A new

@@ -1,7 +1,6 @@
 package password
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,9 +50,12 @@ func parse(file string, text []byte) (map[string]Hash, error) {
 	return users, errors.Join(errs...)
 }
 
+// byteOrderMark is what some editors begin a file with. It is no part of the first user's name.
+const byteOrderMark = "\ufeff"
+
 // lines are those of a text, without what ends them.
 func lines(text []byte) []string {
-	all := strings.Split(strings.TrimSuffix(string(bytes.TrimPrefix(text, []byte("\ufeff"))), "\n"), "\n")
+	all := strings.Split(strings.TrimSuffix(strings.TrimPrefix(string(text), byteOrderMark), "\n"), "\n")
 	for i := range all {
 		all[i] = strings.TrimSuffix(all[i], "\r")
 	}

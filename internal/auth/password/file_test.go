@@ -48,6 +48,13 @@ func TestSetAndRemoveLeaveOtherLinesAlone(t *testing.T) {
 	if _, err = Remove(text, "bob"); !errors.Is(err, ErrNoUser) {
 		t.Errorf("removed twice: %v", err)
 	}
+	text, err = Set(nil, "\ufeffann", h) // what a file begins with is no part of a name
+	if users, wrong := ParseFile(text); err != nil || wrong != nil || users["\ufeffann"].String() != alice {
+		t.Errorf("a name that begins with a byte order mark: %v, %v\n%q", err, wrong, text)
+	}
+	if text, err = Remove(text, "\ufeffann"); err != nil || len(text) > 0 {
+		t.Errorf("and without it: %v\n%q", err, text)
+	}
 	for _, bad := range []string{"", " ", "a:b", "a\nb", "#a", "\xff", "a\x00"} {
 		if _, err := Set(nil, bad, h); err == nil {
 			t.Errorf("user %q was added", bad)

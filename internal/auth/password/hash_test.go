@@ -94,6 +94,7 @@ func FuzzParseFile(f *testing.F) {
 	f.Add([]byte("a:$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"))
 	f.Add([]byte("a:$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\nb:$md5$suffix$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAA==\nc:$pbkdf2-sha$i=2$$AAAAAAAAAAAAAAAAAAAAAA=="))
 	f.Add([]byte("\ufeffa\n:b\n#:$7$\na:a\na:b"))
+	f.Add([]byte("\ufeff\ufeffalice:" + alice))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		users, err := ParseFile(text)
 		if err != nil {
