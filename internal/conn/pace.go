@@ -27,14 +27,15 @@ type pace struct {
 
 const (
 	paceWindow = 10 * time.Millisecond
-	paceRest   = 50 * time.Microsecond // asked for; the kernel makes it about 100
-	paceRounds = 15_000                // a second: a loop with fewer has time
-	paceEvents = 4                     // a round: with more of them, a write is for many already
-	paceTrial  = 6                     // windows
-	paceLoss   = 0.95                  // what a rest may leave of the rate
-	paceGain   = 4                     // how many times more a round is to bring
-	paceKeep   = 2 * time.Second       // what was found out holds
-	paceLast   = 32 * time.Second      // the longest backoff
+	paceRest   = 50 * time.Microsecond  // asked for; the kernel makes it about 100
+	paceRounds = 15_000                 // a second: a loop with fewer has time
+	paceEvents = 16                     // a round: with more of them, a write is for many already
+	paceTrial  = 6                      // windows
+	paceLoss   = 0.95                   // what a rest may leave of the rate
+	paceGain   = 4                      // how many times more a round is to bring
+	paceKeep   = 2 * time.Second        // what was found out holds
+	paceRetry  = 250 * time.Millisecond // after a trial that was lost; twice as long after each that follows
+	paceLast   = 32 * time.Second
 )
 
 // rests reports whether the loop is to rest before its next round.
@@ -92,7 +93,7 @@ func (p *pace) judge(now time.Time) {
 		p.resting, p.until, p.backoff = true, now.Add(paceKeep), 0
 		return
 	}
-	p.backoff = min(max(2*p.backoff, paceKeep), paceLast)
+	p.backoff = min(max(2*p.backoff, paceRetry), paceLast)
 	p.until = now.Add(p.backoff)
 }
 
