@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/barid-mqtt/barid/internal/auth"
+	"github.com/barid-mqtt/barid/mqtt"
 )
 
 const file = `# who may do what
@@ -156,6 +157,7 @@ func TestReload(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(file), "c", "bob", "bob/r/x")
 	f.Add([]byte("pattern deny %c%u%%c/#\ntopic deny  \x00"), "$SYS", "+", "$SYS/x")
+	f.Add([]byte("topic read #"), "", "", "")
 	f.Fuzz(func(t *testing.T, text []byte, client, user, topic string) {
 		r, err := Parse(text)
 		if err != nil {
@@ -166,11 +168,10 @@ func FuzzParse(f *testing.F) {
 		if receive > auth.NoMatch {
 			t.Fatalf("receiving %q: %v", topic, receive)
 		}
-		// What is said of a filter without wildcards is what is said of the topic.
-		if !strings.ContainsAny(topic, "+#") {
-			if subscribe := r.Check(id, auth.Access{Action: auth.Subscribe, Topic: topic}); subscribe != receive {
-				t.Fatalf("subscribing %q: %v, receiving: %v", topic, subscribe, receive)
-			}
+		subscribe := r.Check(id, auth.Access{Action: auth.Subscribe, Topic: topic})
+		// What is said of a filter without wildcards is what is said of the topic. What is none reaches no rule.
+		if mqtt.ValidTopicName([]byte(topic)) && subscribe != receive {
+			t.Fatalf("subscribing %q: %v, receiving: %v", topic, subscribe, receive)
 		}
 	})
 }
