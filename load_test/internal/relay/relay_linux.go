@@ -44,8 +44,13 @@ func Run(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
+	return serve(ctx, ln.(*net.TCPListener))
+}
+
+// serve relays for who connects to a listener, which it closes, until ctx is done.
+func serve(ctx context.Context, ln *net.TCPListener) error {
 	defer ln.Close()
-	f, err := ln.(*net.TCPListener).File()
+	f, err := ln.File()
 	if err != nil {
 		return err
 	}
