@@ -240,7 +240,16 @@ func (c *client) lastSent() (ops []storage.Op, mayRepeat bool) {
 	if c.dirty && c.asleep == nil {
 		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
 	}
-	return ops, c.placeLocked(c.broker.router.Begun()).Less(c.mayRepeat)
+	return ops, c.placeLocked(c.broker.router.Begun()).Less(c.mayRepeat) || c.parkedBefore(c.mayRepeat)
+}
+
+// parkedBefore reports whether a restart could send a parked message from before a place. The caller holds c.mu.
+func (c *client) parkedBefore(end message.Position) bool {
+	if c.parked && c.parkedNext.pos.Less(end) {
+		return true
+	}
+	oldest, queued := c.session.OldestQueued(message.Position{})
+	return queued && oldest.Less(end)
 }
 
 // keepReleases has the state kept in which the client's PUBREC packets are known, and sends the PUBREL packets after

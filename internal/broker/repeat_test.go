@@ -3,6 +3,7 @@ package broker
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -48,4 +49,50 @@ func TestWhatComesAgainAfterCrashesSaysDup(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A pass moves a session's place past what it parks, so that the place alone does not say what may come again.
+func TestWhatWasSentBeforeItWasParkedSaysDupAfterTwoCrashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		sub, _ := w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600})
+		sub.subscribe(t, "t", 1)
+		pause(flushInterval * 2)
+		for _, text := range []string{"1", "2", "3"} {
+			publish(t, w, "pub", &mqtt.Publish{Topic: []byte("t"), Payload: []byte(text), QoS: 1, PacketID: 1})
+			p := expectPublish(t, sub)
+			sendTo(t, sub, &mqtt.Puback{Ack: mqtt.Ack{PacketID: p.PacketID}})
+		}
+		synctest.Wait() // and no time passes
+		w.opts = []Option{parkSoon}
+		w.crash()
+		publish(t, w, "pub", &mqtt.Publish{Topic: []byte("t"), Payload: []byte("4"), QoS: 1, PacketID: 1})
+		for i := 0; !w.isParked("sub"); i++ {
+			if i == 60 {
+				t.Fatal("the session is not parked after a minute")
+			}
+			pause(time.Second)
+		}
+		sub, _ = w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600, ReceiveMaximum: 1})
+		if p := expectPublish(t, sub); string(p.Payload) != "1" || !p.Dup {
+			t.Errorf("got %s with DUP %v, want the first message with DUP", p.Payload, p.Dup)
+		}
+		_ = sub.conn.Close()
+		pause(flushInterval * 2)
+		w.crash()
+		sub, _ = w.connect(&mqtt.Connect{ClientID: "sub", SessionExpirySeconds: 600})
+		for _, want := range []string{"1", "2", "3"} {
+			if p := expectPublish(t, sub); string(p.Payload) != want || !p.Dup {
+				t.Errorf("got %s with DUP %v, want %s with DUP: it was sent before the crashes", p.Payload, p.Dup, want)
+			}
+		}
+	})
+}
+
+func (w *world) isParked(id string) bool {
+	c := w.b.registry.get(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.parked
 }
