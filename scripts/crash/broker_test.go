@@ -25,8 +25,9 @@ var listening = regexp.MustCompile(`mqtt://(\S+)\n`)
 
 // broker is barid on one data directory: one process after the other.
 type broker struct {
-	args []string
-	addr atomic.Pointer[string] // where the process that runs listens; nil: it does not
+	program string
+	args    []string
+	addr    atomic.Pointer[string] // where the process that runs listens; nil: it does not
 
 	// Of the process that runs.
 	cmd   *exec.Cmd
@@ -43,7 +44,7 @@ type broker struct {
 }
 
 func newBroker(dir, durability string, sets ...string) *broker {
-	b := &broker{args: []string{"serve"}}
+	b := &broker{program: program, args: []string{"serve"}}
 	usual := []string{"data_dir=" + dir, "durability=" + durability, "listeners.tcp.bind=127.0.0.1:0", "listeners.ws=", "api.bind=", "logging.level=warn", "logging.levels.api=error"}
 	for _, set := range append(usual, sets...) {
 		b.args = append(b.args, "--set", set)
@@ -53,7 +54,7 @@ func newBroker(dir, durability string, sets ...string) *broker {
 
 // launch starts the process without waiting for it.
 func (b *broker) launch() error {
-	b.cmd = exec.Command(program, b.args...)
+	b.cmd = exec.Command(b.program, b.args...)
 	for _, v := range b.cmd.Environ() {
 		if !strings.HasPrefix(v, "BARID_") {
 			b.cmd.Env = append(b.cmd.Env, v)

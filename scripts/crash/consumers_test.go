@@ -35,10 +35,12 @@ const (
 )
 
 func TestCrashesOfConsumersWithFsync(t *testing.T) {
-	mustKeepConsumers(t, "fsync", 8*time.Second, 7)
+	mustKeepConsumers(t, newShop(t, "fsync"), 8*time.Second, 7)
 }
 
-func TestCrashesOfConsumersWithOS(t *testing.T) { mustKeepConsumers(t, "os", 4*time.Second, 3) }
+func TestCrashesOfConsumersWithOS(t *testing.T) {
+	mustKeepConsumers(t, newShop(t, "os"), 4*time.Second, 3)
+}
 
 // TestABrokerThatForgetsItsConsumersIsFoundOut shows that the harness can fail.
 func TestABrokerThatForgetsItsConsumersIsFoundOut(t *testing.T) {
@@ -50,8 +52,7 @@ func TestABrokerThatForgetsItsConsumersIsFoundOut(t *testing.T) {
 	}
 }
 
-func mustKeepConsumers(t *testing.T, durability string, length time.Duration, kills int) {
-	s := newShop(t, durability)
+func mustKeepConsumers(t *testing.T, s *shop, length time.Duration, kills int) {
 	s.run(lasting(t, length), kills)
 	s.history.report(t, s.broker)
 	t.Log(s.figures())

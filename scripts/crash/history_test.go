@@ -32,6 +32,8 @@ type source struct {
 	n      int
 	qos    mqtt.QoS
 	retain bool
+	later  laterKind    // published by the broker after a time, so that no order is promised
+	void   sync.Map     // numbers of which nobody knows whether the broker took them
 	sent   atomic.Int64 // those below may have been sent
 	acked  atomic.Int64 // those below were acknowledged, all of them
 }
@@ -65,7 +67,7 @@ func (h *history) acked() (n int64) {
 
 // topic is the topic of a message.
 func (s *source) topic(seq int) []byte {
-	kind := "t"
+	kind := [...]string{"t", "delayed", "will"}[s.later]
 	if s.retain {
 		kind = "r"
 	}
@@ -111,6 +113,7 @@ type view struct {
 	qos     mqtt.QoS
 	topic   int  // of each publisher; -1: all
 	group   bool // order is not kept among its members, and what one had with QoS 1 another may get
+	later   bool // of wills and delayed messages, and of nothing else
 	history *history
 
 	mu     sync.Mutex
@@ -178,7 +181,7 @@ func (v *view) receive(pk *mqtt.Publish) {
 		return
 	}
 	t.add(seq)
-	if t.open < 0 || seq < t.open || v.group {
+	if t.open < 0 || seq < t.open || v.group || v.later {
 		return // it may be one that its publisher sent twice, once before the subscription
 	}
 	newest := &t.newest[seq%topicsEach]
@@ -218,11 +221,12 @@ func (v *view) missing() (n int, first string) {
 	defer v.mu.Unlock()
 	for i := range v.tracks {
 		t, s := &v.tracks[i], v.history.sources[i]
-		if s.retain {
+		if s.retain || v.later != (s.later != atOnce) {
 			continue
 		}
 		for seq := t.whole; seq < int(s.acked.Load()); seq++ {
-			if t.has(seq) || v.topic >= 0 && seq%topicsEach != v.topic || t.open < 0 || seq < t.open {
+			_, void := s.void.Load(seq)
+			if void || t.has(seq) || v.topic >= 0 && seq%topicsEach != v.topic || t.open < 0 || seq < t.open {
 				if t.whole == seq { // no later subscription will promise it
 					t.whole++
 				}

@@ -93,7 +93,7 @@ func (p *publisher) use(cn *connection, limit int) error {
 
 func (p *publisher) packet(id uint16, dup bool) *mqtt.Publish {
 	seq := p.open[id]
-	return &mqtt.Publish{Dup: dup, QoS: p.qos, Retain: p.retain, PacketID: id, Topic: p.topic(seq), Payload: p.payload(seq)}
+	return &mqtt.Publish{Dup: dup, QoS: p.qos, Retain: p.retain, PacketID: id, Topic: p.address(seq), Payload: p.payload(seq)}
 }
 
 func (p *publisher) publish(cn *connection) error {
@@ -167,9 +167,14 @@ func (p *publisher) accepted(ack mqtt.Ack, qos mqtt.QoS) {
 		return
 	case ack.Code >= 0x80:
 		p.w.history.fail("%s: message %d was refused: %v", p.id, seq, ack.Code)
-	case ack.Code == mqtt.NoMatchingSubscribers && !p.retain:
+	case ack.Code == mqtt.NoMatchingSubscribers && !p.retain && p.later == atOnce:
 		p.w.history.fail("%s: message %d was acknowledged as one that nobody subscribed to", p.id, seq)
 	}
+	p.settled(seq)
+}
+
+// settled notes that nothing is to be expected any more for a message from the broker.
+func (p *publisher) settled(seq int) {
 	p.ahead[seq] = true
 	floor := int(p.acked.Load())
 	for p.ahead[floor] {

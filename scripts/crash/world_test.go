@@ -37,10 +37,13 @@ func newWorld(t *testing.T, durability string, seed uint64) *world {
 	w := &world{t: t, seed: seed, history: &history{}, pace: 20 * time.Millisecond, patience: 20 * time.Second, calm: make(chan struct{})}
 	w.ctx, w.end = context.WithCancel(t.Context())
 	rng := w.rng(1)
-	w.broker = newBroker(filepath.Join(t.TempDir(), "data"), durability,
-		fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(100)), fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(100)))
+	sets := []string{fmt.Sprintf("session.in_flight_max=%d", 1+rng.IntN(100)), fmt.Sprintf("mqtt.receive_maximum=%d", 1+rng.IntN(100))}
+	w.broker = newBroker(filepath.Join(t.TempDir(), "data"), durability, append(sets, variation(seed)...)...)
 	for i := range 8 { // the last two retain
 		w.history.sources = append(w.history.sources, &source{n: i, qos: mqtt.QoS(1 + i%2), retain: i >= 6})
+	}
+	for i, later := range []laterKind{delayed, delayed, will, will, will, will} {
+		w.history.sources = append(w.history.sources, &source{n: 8 + i, qos: mqtt.QoS(1 + i%2), later: later})
 	}
 	return w
 }
@@ -131,6 +134,11 @@ func (w *world) subscribers() {
 	for range 2 {
 		start(own("away"), func(sub *subscriber) { sub.absent = true }, "t/#")
 	}
+	for range 2 {
+		v := own("later")
+		v.later = true
+		start(v, nil, "delayed/#", "will/#")
+	}
 	w.groups(start)
 	ready.Wait()
 }
@@ -158,6 +166,10 @@ func (w *world) groups(start func(v *view, change func(*subscriber), filters ...
 func (w *world) publishers() {
 	for i, s := range w.history.sources {
 		p := newPublisher(w, s, []mqtt.Version{mqtt.V5, mqtt.V311}[i/2%2])
+		if s.later == will {
+			w.publisher.Go(p.die)
+			continue
+		}
 		w.publisher.Go(p.run)
 	}
 }
@@ -220,6 +232,12 @@ func (w *world) missing(report bool) (all int) {
 // figures sums the run up.
 func (w *world) figures() string {
 	h, b := w.history, w.broker
-	return fmt.Sprintf("%.1f s under load: %d messages acknowledged, %d delivered, %d kills, %d stops, slowest start %d ms, %d repeated with QoS 1, %d within a group",
-		w.length.Seconds(), h.acked(), h.delivered.Load(), b.kills, b.stops, b.slowest.Milliseconds(), h.repeated.Load(), h.twiceInGroup.Load())
+	later := int64(0)
+	for _, s := range h.sources {
+		if s.later != atOnce {
+			later += s.acked.Load()
+		}
+	}
+	return fmt.Sprintf("%.1f s under load: %d messages acknowledged (%d wills and delayed ones), %d delivered, %d kills, %d stops, slowest start %d ms, %d repeated with QoS 1, %d within a group",
+		w.length.Seconds(), h.acked(), later, h.delivered.Load(), b.kills, b.stops, b.slowest.Milliseconds(), h.repeated.Load(), h.twiceInGroup.Load())
 }
