@@ -28,7 +28,7 @@ func TestTheQuickStartWorksAsWritten(t *testing.T) {
 	check(t, "copying the page", os.WriteFile(filepath.Join(dir, "docs/quickstart.md"), text, 0o644))
 
 	var script strings.Builder
-	script.WriteString("set -eu\nip link set lo up\nbroker=\nstop() { [ -z \"$broker\" ] || { kill -INT $broker 2>/dev/null; wait $broker || true; }; }\ntrap stop EXIT\n")
+	script.WriteString("set -eu\nip link set lo up\nbroker=\nstop() { [ -z \"$broker\" ] || { kill -INT $broker 2>/dev/null || true; wait $broker || true; }; }\ntrap stop EXIT\n")
 	blocks := 0
 	for _, m := range block.FindAllStringSubmatch(string(text), -1) {
 		blocks++
