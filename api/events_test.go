@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"math"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/barid-mqtt/barid/internal/broker"
 	"github.com/barid-mqtt/barid/internal/config"
+	"github.com/barid-mqtt/barid/internal/message"
 )
 
 // sse is a reader of events over a socket.
@@ -92,6 +95,9 @@ func TestEventsOfAnyFilterBeginNowAndSayThatTheyCannotBeResumed(t *testing.T) {
 	if kind := s.res.Header.Get("Content-Type"); s.res.StatusCode != 200 || kind != "text/event-stream" {
 		t.Fatalf("answered %d %s", s.res.StatusCode, kind)
 	}
+	if s.res.Header.Get("X-Accel-Buffering") != "no" {
+		t.Error("a proxy may gather the events")
+	}
 	if e := s.next(); e.kind != "start" || e.data["resumable"] != false || e.data["reason"] != "no_stream" || e.data["from"] != "new" {
 		t.Errorf("it begins with %+v", e)
 	}
@@ -100,6 +106,20 @@ func TestEventsOfAnyFilterBeginNowAndSayThatTheyCannotBeResumed(t *testing.T) {
 	for _, want := range []string{"a/1", "b"} {
 		if e := s.next(); e.kind != "" || e.id != "" || e.data["topic"] != want {
 			t.Errorf("got %+v, not %s", e, want)
+		}
+	}
+}
+
+func TestBeforeIsAnIDJustShortOfAPlace(t *testing.T) {
+	for _, c := range []struct{ place, want message.Position }{
+		{message.Position{}, message.Position{}},
+		{message.Position{Block: 7, Index: 3}, message.Position{Block: 7, Index: 2}},
+		{message.Position{Block: 7, Index: 1}, message.Position{Block: 7}},
+		{message.Position{Block: 7}, message.Position{Block: 6, Index: math.MaxUint32 - 1}},
+		{message.Position{Index: 1}, message.Position{}},
+	} {
+		if got := before(c.place); got != broker.Position(c.want) {
+			t.Errorf("before %v is %s, not %v", c.place, got, c.want)
 		}
 	}
 }
