@@ -167,14 +167,13 @@ func (c *client) commitBeside(changes []change, done func(error)) error {
 		}
 		c.mu.Lock()
 		l := c.link
-		ops := c.takeEffect(l, changes, pos)
-		c.mu.Unlock()
+		ops, replays := c.takeEffect(l, changes, pos)
 		finish := func(_ message.Position, err error) { done(c.settleBeside(l, changes, err)) }
-		if len(ops) == 0 {
-			finish(pos, nil)
-			return
+		if len(ops) > 0 {
+			err = c.keepChanges(ops, replays, finish)
 		}
-		if err := b.submit(storage.Unit{Ops: ops}, finish); err != nil {
+		c.mu.Unlock()
+		if len(ops) == 0 || err != nil {
 			finish(pos, err)
 		}
 	})

@@ -45,11 +45,10 @@ type client struct {
 	ended     bool             //
 	dirty     bool             // listed by the keeper
 	stored    bool             // the engine has an entry of it
-	parked    bool             // the engine has messages that were parked for it
 	leftAt    moment           // when the last connection ended; zero: it has not
 	endTimer  timer            //
 	lag       backlog          // what the log has for it that was not taken, as far as it was counted
-	persisted message.Position // its place in the log as the engine has it
+	persisted message.Position // from where on the log is needed to read on from what the engine has of it
 	lost      *LostCounts      // since this process made the client; nil: nothing
 }
 
@@ -200,7 +199,8 @@ func (c *client) detach(l *link) {
 		case ofGroup(d):
 			returned = append(returned, d)
 		case !d.Position.IsZero() && d.Position.Less(c.parkedTo):
-			c.untake(d.Position)
+			c.cursor.rewind(d.Position)
+			c.shelf.put(messageBytes(d.Message))
 		case !d.Position.IsZero():
 			c.cursor.rewind(d.Position)
 			c.lags(d.Message)
@@ -247,7 +247,7 @@ func (c *client) oldest(begun uint64) (pos message.Position, ok bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pos = c.placeLocked(begun)
+	pos = later(c.placeLocked(begun), c.parkedTo)
 	if c.broker.keeps {
 		pos = c.oldestKept(pos)
 	}

@@ -287,14 +287,13 @@ func (k *connecting) resume(old *client) {
 		c = b.newClient(p.ClientID, expiry > 0)
 	}
 	k.link.client = c
-	unit := storage.Unit{Ops: k.sessionOps(c, expiry)}
-	if !c.durable.Load() && len(unit.Ops) == 0 {
+	if !c.durable.Load() && (k.link.will == nil || !b.keeps) {
 		k.accept(c, old != nil, expiry)
 		return
 	}
 	// A durable session and a will exist once they are committed, and all that the session's last connection sent is
 	// settled before.
-	err := b.engine.Submit(0, unit, func(_ message.Position, err error) {
+	err := k.keep(c, expiry, func(_ message.Position, err error) {
 		if err != nil {
 			k.giveUp(old, mqtt.ServerUnavailable)
 			return
@@ -313,18 +312,17 @@ func (k *connecting) resume(old *client) {
 	}
 }
 
-// sessionOps keep a session that is about to be connected, with its new will.
-func (k *connecting) sessionOps(c *client, expiry uint32) []storage.Op {
+// keep submits a session that is about to be connected, with its new will.
+func (k *connecting) keep(c *client, expiry uint32, done func(message.Position, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expiry = expiry
 	c.submitGroups()
 	ops := c.sessionOps(true, k.link.will, time.Time{})
 	if len(ops) > 0 && c.durable.Load() {
-		more, _ := c.snapshotOps()
-		ops = append(ops, more...)
+		return c.submitState(ops, done)
 	}
-	return ops
+	return c.broker.engine.Submit(0, storage.Unit{Ops: ops}, done)
 }
 
 // giveUp refuses a client whose session, if it is a new one, comes to nothing.

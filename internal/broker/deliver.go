@@ -179,7 +179,7 @@ func (c *client) Lag() (from message.Position, ok bool) {
 	defer c.mu.Unlock()
 	c.cursor.moved = false // a new turn
 	ok = c.link != nil && c.durable.Load() && !c.cursor.live && c.session.Room() > 0
-	return c.cursor.next, ok
+	return c.logNext(), ok
 }
 
 // Read implements router.Reader.
@@ -295,7 +295,7 @@ func (c *client) Join(next message.Position, begun func() uint64) bool {
 func (c *client) Lost(first message.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.cursor.live && c.cursor.next.Less(first) {
+	if !c.cursor.live && !c.cursor.moved && c.cursor.next.Less(first) {
 		c.cursor.next = first
 		c.drop(message.DropLogTrimmed, nil, time.Now())
 	}

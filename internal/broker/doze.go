@@ -17,32 +17,30 @@ import (
 // awake is the part of a client that it needs while it has a connection, or something under way. All that doze share one,
 // which has nothing: it may be read as any other, and whoever writes calls rouse first.
 type awake struct {
-	session    *session.Session
-	link       *link                       // nil: no connection
-	leaving    *link                       // the last one, until what it leaves behind is settled
-	changed    map[string]struct{}         // keys of subs with a past, or about to end
-	groups     map[*group]int              // that it is a member of, and how often
-	accounts   map[string]*account         // with groups, by subscription: of those, and of some that it has left
-	followers  []*follower                 // its subscriptions to streams
-	given      []send                      // what those gave it, and is not kept yet
-	giving     bool                        // a commit is under way for those before
-	lookup     *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
-	asks       *summary.Question           // what lookup finds, for summaries of the log; nil: not made, or anything
-	coming     map[string]struct{}         // keys of subscriptions that get a replay once their commit is through
-	replays    list.List                   // of *replay: retained messages that subscriptions are to get
-	kept       []session.Delivery          // what waits for a connection and is not in the log
-	keptLen    int64                       // bytes of it
-	noted      int64                       // bytes of session that the broker's memory knows of
-	paused     bool                        // the link waits for acknowledgements of its own messages
-	will       *will                       // waits for its delay
-	willDue    time.Time                   // of a will that was restored
-	willTimer  timer
-	parkedNext parkedPlace            // the next parked message
-	taken      []*state.ParkedMessage // those that were queued, and are still in the store
-	releases   []uint16               // PUBREL packets that wait for the state to be kept
-	holds      *link                  // has nothing sent until a change of subscriptions is kept; nil: none
-	held       int                    // how many changes holds is for
-	releasing  bool                   // and a commit is under way for those before them
+	session   *session.Session
+	link      *link                       // nil: no connection
+	leaving   *link                       // the last one, until what it leaves behind is settled
+	changed   map[string]struct{}         // keys of subs with a past, or about to end
+	groups    map[*group]int              // that it is a member of, and how often
+	accounts  map[string]*account         // with groups, by subscription: of those, and of some that it has left
+	followers []*follower                 // its subscriptions to streams
+	given     []send                      // what those gave it, and is not kept yet
+	giving    bool                        // a commit is under way for those before
+	lookup    *index.Index[*subscription] // of subs, while the log is read through them; nil: not made
+	asks      *summary.Question           // what lookup finds, for summaries of the log; nil: not made, or anything
+	coming    map[string]struct{}         // keys of subscriptions that get a replay once their commit is through
+	replays   list.List                   // of *replay: retained messages that subscriptions are to get
+	kept      []session.Delivery          // what waits for a connection and is not in the log
+	keptLen   int64                       // bytes of it
+	noted     int64                       // bytes of session that the broker's memory knows of
+	paused    bool                        // the link waits for acknowledgements of its own messages
+	will      *will                       // waits for its delay
+	willDue   time.Time                   // of a will that was restored
+	willTimer timer
+	releases  []uint16 // PUBREL packets that wait for the state to be kept
+	holds     *link    // has nothing sent until a change of subscriptions is kept; nil: none
+	held      int      // how many changes holds is for
+	releasing bool     // and a commit is under way for those before them
 }
 
 // dozing is what all dozing clients have; nobody changes it.
@@ -52,7 +50,7 @@ var dozing = awake{session: session.New(session.Options{})}
 // that have none of it share one, as with awake; recall comes before writing.
 type past struct {
 	shelf     backlog          // what is parked for it
-	parkedTo  message.Position // before it, what the session still gets was parked or is in flight
+	parkedTo  message.Position // before it, what the session still gets was parked, and the bodies of what is in flight are kept
 	mayRepeat message.Position // before it, what is read from the log may have been sent before a crash
 	asleep    *state.Snapshot  // of before the start, until the session is resumed; nil: it is awake
 }
@@ -88,12 +86,15 @@ func (c *client) rouse() {
 func (c *client) doze() {
 	a := c.awake
 	if a == &dozing || a.link != nil || a.leaving != nil || c.dirty || c.ended ||
-		len(a.changed)+len(a.groups)+len(a.followers)+len(a.accounts)+a.replays.Len()+len(a.kept)+len(a.taken)+len(a.releases) > 0 ||
+		len(a.changed)+len(a.groups)+len(a.followers)+len(a.accounts)+a.replays.Len()+len(a.kept)+len(a.releases) > 0 ||
 		a.will != nil || a.releasing || !a.session.Idle() {
 		return
 	}
 	c.lastID = a.session.LastID()
 	c.awake = &dozing
+	if p := c.past; p.asleep == nil && !c.cursor.next.Less(later(p.parkedTo, p.mayRepeat)) {
+		c.past = &noPast
+	}
 }
 
 // resubscribed forgets what was made of the client's subscriptions for reading the log. The caller holds c.mu.

@@ -68,7 +68,7 @@ const trimBytes = 1 << 20
 // trim lets the log forget what every reader has passed.
 func (b *Broker) trim() {
 	h := b.engine.Health()
-	if h.LogBytes == 0 || !b.restored.Load() {
+	if h.LogBytes == 0 && !b.upkeep.unswept.Load() || !b.restored.Load() {
 		return
 	}
 	begun := b.router.Begun()

@@ -100,7 +100,7 @@ func (x *explainer) look(c *client) bool {
 	s.durable, s.expiry, s.leftAt = c.durable.Load(), c.expiry, c.leftAt.time()
 	s.identity = &auth.Identity{ClientID: c.id, Username: x.q.Username}
 	s.behind = s.durable && !c.cursor.live && c.cursor.next.Less(c.broker.logEnd())
-	s.parked, s.full, s.tooMuch = c.parked, c.full.Load(), c.holdsTooMuch()
+	s.parked, s.full, s.tooMuch = c.parked(), c.full.Load(), c.holdsTooMuch()
 	s.waiting, s.kept, s.replaying = c.waiting(), len(c.kept), c.replays.Len() > 0
 	s.window, s.windowOpen = c.session.Window()
 	s.sent, s.queued, s.room = c.session.InFlight(), c.session.Queued(), c.session.Room()

@@ -172,9 +172,7 @@ func (c *client) keepGiven() {
 	}
 	l, sends := c.link, c.given
 	c.given, c.giving = nil, true
-	ops, kept := c.snapshotOps()
-	err := c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) {
-		kept.settle(err)
+	err := c.submitState(nil, func(_ message.Position, err error) {
 		b := conn.NewBatch()
 		b.Now = time.Now()
 		if err != nil {

@@ -378,6 +378,7 @@ func (g *group) takeParked(pos message.Position, bytes int64, body *message.Mess
 		return false
 	}
 	g.caughtUp(&g.shelf, bytes)
+	g.broker.upkeep.unswept.Store(true)
 	return true
 }
 

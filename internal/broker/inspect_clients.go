@@ -146,7 +146,7 @@ func (c *client) describe() (i ClientInfo, l *link, ok bool) {
 		i.InFlight += len(c.asleep.Flights)
 		i.Queued += len(c.asleep.Kept)
 	}
-	i.Behind = i.Durable && (c.parked || c.cursor.next.Less(c.broker.logEnd()))
+	i.Behind = i.Durable && c.cursor.next.Less(c.broker.logEnd())
 	for _, sub := range c.subs.all() {
 		if sub.newest() != nil {
 			i.Subscriptions++

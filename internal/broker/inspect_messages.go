@@ -56,7 +56,7 @@ func (b *Broker) QueuedFor(ctx context.Context, id string, most int) (list []Pen
 	for i := range c.kept {
 		list = appendPending(list, &c.kept[i], 0, false)
 	}
-	behind, from, parked := c.durable.Load() && !c.cursor.live, c.cursor.next, c.parked
+	behind, from, parked := c.durable.Load() && !c.cursor.live, c.logNext(), c.parked()
 	c.mu.Unlock()
 	if behind && len(list) <= most {
 		if list, more, err = c.readLog(ctx, list, from, most); err != nil {

@@ -113,21 +113,29 @@ func (b *Broker) flushState(now time.Time) {
 	}
 }
 
-// submitSnapshot submits the session's state, with ops. The caller holds c.mu, so that no older state is submitted after
-// a newer.
-func (c *client) submitSnapshot(more ...storage.Op) {
-	ops, p := c.snapshotOps()
-	ops = append(ops, more...)
-	if c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) { p.settle(err) }) != nil {
+// submitSnapshot submits the session's state, with ops, and reports whether the engine took it; if not, the keeper submits
+// it later. The caller holds c.mu, as all do who submit it: no older state is submitted after a newer.
+func (c *client) submitSnapshot(more ...storage.Op) bool {
+	if c.submitState(more, func(message.Position, error) {}) != nil {
 		c.dirtied()
+		return false
 	}
+	return true
 }
 
-// placed is a session in a commit, with the place and the parked messages that the commit settles.
+// submitState submits the session's state as it is, with ops. The caller holds c.mu.
+func (c *client) submitState(more []storage.Op, done func(message.Position, error)) error {
+	ops, p := c.snapshot()
+	return c.broker.engine.Submit(0, storage.Unit{Ops: append(ops, more...)}, func(pos message.Position, err error) {
+		p.settle(err)
+		done(pos, err)
+	})
+}
+
+// placed is a session in a commit, with the place in the log that the commit settles.
 type placed struct {
 	client *client
 	next   message.Position
-	taken  *state.ParkedMessage // the last that it forgets; nil: none
 }
 
 // settle notes what the commit kept, or that it has to be tried again.
@@ -140,19 +148,15 @@ func (p placed) settle(err error) {
 		return
 	}
 	c.persisted = p.next
-	if i := slices.Index(c.taken, p.taken); i >= 0 {
-		c.taken = slices.Delete(c.taken, 0, i+1)
-	}
 	c.doze()
 }
 
-// snapshotOps make up the commit that keeps the session's place and what is under way, and forgets the parked messages
-// that were sent. The caller holds c.mu, and settles p after the commit, or never.
-func (c *client) snapshotOps() (ops []storage.Op, p placed) {
-	if c.asleep != nil { // not resumed since the start: what was kept then is what there is
-		return []storage.Op{state.PutSnapshot(c.owner(), c.asleep)}, placed{client: c, next: c.asleep.Next}
+// snapshot is what keeps the session's place and what is under way. The caller holds c.mu.
+func (c *client) snapshot() (ops []storage.Op, p placed) {
+	if s := c.asleep; s != nil { // not resumed since the start: what was kept then is what there is
+		return []storage.Op{state.PutSnapshot(c.owner(), s)}, placed{c, later(s.Next, s.ParkedTo)}
 	}
-	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.lastPacketID()}
+	s := &state.Snapshot{Next: c.placeLocked(c.broker.router.Begun()), LastID: c.lastPacketID(), ParkedTo: c.parkedTo}
 	for f := range c.session.InFlightDeliveries() {
 		if accountOf(&f.Delivery) == nil { // those are their groups' to keep
 			s.Flights = append(s.Flights, flightOf(f))
@@ -174,22 +178,13 @@ func (c *client) snapshotOps() (ops []storage.Op, p placed) {
 			ops = append(ops, f.cursorOp())
 		}
 	}
-	p = placed{client: c, next: s.Next}
-	queued, any := c.session.OldestQueued(message.Position{})
-	for _, m := range c.taken {
-		if any && !m.Delivery.Position.Less(queued) {
-			break
-		}
-		ops = append(ops, state.Delete(state.PutParked(c.owner(), m).Key))
-		p.taken = m
-	}
-	return ops, p
+	return ops, placed{c, later(s.Next, s.ParkedTo)}
 }
 
 // placeLocked is where the session would read on if it were restored. The caller holds c.mu.
 func (c *client) placeLocked(begun uint64) message.Position {
 	pos := c.cursor.place(begun)
-	if first, ok := c.session.OldestQueued(c.parkedTo); ok && first.Less(pos) {
+	if first, ok := c.session.OldestQueued(); ok && first.Less(pos) {
 		pos = first
 	}
 	return pos
@@ -220,7 +215,7 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []stora
 			c.leftAt = momentOf(c.broker.clock.Now())
 		}
 		s.LeftAt = c.leftAt.time()
-		ops, s.Unsettled = c.lastSent()
+		s.Unsettled = c.lastSent()
 	}
 	if w != nil {
 		m := w.message
@@ -231,25 +226,16 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []stora
 	return append(ops, state.PutSession(s))
 }
 
-// lastSent keeps what was sent over a connection that has ended; mayRepeat is true if a restart could still repeat what
+// lastSent has kept what was sent over a connection that has ended; mayRepeat is true if a restart could still repeat what
 // was sent before. The caller holds c.mu.
-func (c *client) lastSent() (ops []storage.Op, mayRepeat bool) {
+func (c *client) lastSent() (mayRepeat bool) {
 	if !c.durable.Load() {
-		return nil, false
+		return false
 	}
-	if c.dirty && c.asleep == nil {
-		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
-	}
-	return ops, c.placeLocked(c.broker.router.Begun()).Less(c.mayRepeat) || c.parkedBefore(c.mayRepeat)
-}
-
-// parkedBefore reports whether a restart could send a parked message from before a place. The caller holds c.mu.
-func (c *client) parkedBefore(end message.Position) bool {
-	if c.parked && c.parkedNext.pos.Less(end) {
+	if c.dirty && c.asleep == nil && !c.submitSnapshot() {
 		return true
 	}
-	oldest, queued := c.session.OldestQueued(message.Position{})
-	return queued && oldest.Less(end)
+	return c.placeLocked(c.broker.router.Begun()).Less(c.mayRepeat)
 }
 
 // keepReleases has the state kept in which the client's PUBREC packets are known, and sends the PUBREL packets after
@@ -260,9 +246,7 @@ func (c *client) keepReleases() {
 	}
 	l, ids := c.link, c.releases
 	c.releases, c.releasing = nil, true
-	ops, kept := c.snapshotOps()
-	err := c.broker.engine.Submit(0, storage.Unit{Ops: ops}, func(_ message.Position, err error) {
-		kept.settle(err)
+	err := c.submitState(nil, func(_ message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return
@@ -354,6 +338,7 @@ func (b *Broker) purge(c *client) {
 		return
 	}
 	o := c.owner()
+	b.upkeep.unswept.Store(true)
 	b.work(func() {
 		var ops []storage.Op
 		for _, space := range [][]byte{state.Subscriptions, state.Snapshots, state.InboundIDs, state.Parked, state.StreamCursors} {

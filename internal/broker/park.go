@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/config"
@@ -43,7 +44,8 @@ type upkeep struct {
 	notYet  time.Time
 	nextAge time.Time
 	swept   time.Time
-	used    int // places whose bodies were needed then
+	used    int         // places whose bodies were needed then
+	unswept atomic.Bool // parked messages were taken since; anybody sets it
 }
 
 // maybePark starts a pass if one is due. first is the oldest place of the log that anybody needs, and floor the same of
@@ -56,13 +58,23 @@ func (b *Broker) maybePark(now time.Time, first, floor message.Position, logByte
 	aged := b.conf().Session.QueueMaxSeconds > 0 && now.After(u.nextAge)
 	large := b.keeps && logBytes >= max(u.parkAt, b.parkBytes)
 	unknown := !b.counted.Load() && (l.messages > 0 || l.bytes > 0 && logBytes >= l.bytes)
-	if now.Before(u.notYet) || !aged && !large && !unknown && !b.over.Load() {
+	sweep := b.keeps && u.unswept.Load() && now.Sub(u.swept) >= sweepInterval
+	if now.Before(u.notYet) || !aged && !large && !unknown && !sweep && !b.over.Load() {
 		b.parking.Store(false)
 		return
 	}
 	b.work(func() {
 		defer b.parking.Store(false)
-		switch err := b.maintain(now, first, floor, large, aged); {
+		var err error
+		if aged || large || unknown || b.over.Load() {
+			err = b.maintain(now, first, floor, large, aged)
+		}
+		if err == nil && b.keeps && now.Sub(u.swept) >= sweepInterval {
+			u.swept = now
+			u.unswept.Store(false)
+			err = b.sweep()
+		}
+		switch {
 		case err == nil || b.ctx.Err() != nil:
 		case errors.Is(err, storage.ErrFull): // there is an alarm for that, and it is tried again
 			b.log.Warn("sessions that lag were not parked", "error", err)
@@ -94,14 +106,7 @@ func (b *Broker) maintain(now time.Time, first, floor message.Position, large, a
 			b.upkeep.parkAt = h.LogBytes + h.LogBytes/2
 		}
 	}
-	if err := b.passes(o); err != nil {
-		return err
-	}
-	if !b.keeps || now.Sub(b.upkeep.swept) < sweepInterval {
-		return nil
-	}
-	b.upkeep.swept = now
-	return b.sweepBodies()
+	return b.passes(o)
 }
 
 // passes does what is ordered for all that lag: for so many of them at a time, and so many messages, since a pass has all of
@@ -206,8 +211,8 @@ func (b *Broker) census() error {
 	from := to
 	for _, c := range b.registry.all() {
 		c.mu.Lock()
-		if c.durable.Load() && !c.cursor.live && c.cursor.next.Less(from) {
-			from = c.cursor.next
+		if c.durable.Load() && !c.cursor.live && c.logNext().Less(from) {
+			from = c.logNext()
 		}
 		c.mu.Unlock()
 	}
@@ -223,7 +228,7 @@ func (b *Broker) census() error {
 				continue
 			}
 			t.c.mu.Lock()
-			if !t.c.cursor.live && !pos.Less(t.c.cursor.next) {
+			if !t.c.cursor.live && !pos.Less(t.c.logNext()) {
 				t.c.lags(m)
 			}
 			t.c.mu.Unlock()
@@ -276,34 +281,60 @@ func (b *Broker) commitAll(ops []storage.Op) error {
 	return nil
 }
 
-// capParked drops the oldest parked messages of a session, until what is over its limit is gone or none is left.
+// capParked drops the oldest parked messages that a session has not read, until what is over its limit is gone or none is
+// left.
 func (b *Broker) capParked(c *client, over backlog) (backlog, error) {
-	var drop []storage.Op
-	var gone backlog
-	for kv, err := range b.engine.Scan(b.ctx, state.Of(state.Parked, c.id, c.incarnation)) {
+	c.mu.Lock()
+	from, to := c.cursor.next, c.parkedTo
+	c.mu.Unlock()
+	var drop []passedRecord
+	end := from
+	for kv, err := range b.engine.ScanFrom(b.ctx, state.Of(state.Parked, c.id, c.incarnation), state.ParkedKey(c.owner(), from)) {
 		if err != nil {
 			return over, err
-		}
-		if over.isZero() {
-			break
 		}
 		_, m, err := state.DecodeParked(kv)
 		if err != nil {
 			return over, err
 		}
-		drop = append(drop, state.Delete(kv.Key))
-		gone.put(m.Bytes)
+		// All copies of a message go together, as the place is that of a message.
+		if pos := m.Delivery.Position; !pos.Less(to) || over.isZero() && !pos.Less(end) {
+			break
+		}
+		drop = append(drop, passedRecord{pos: m.Delivery.Position, bytes: m.Bytes})
+		end = m.Delivery.Position.Next()
 		over.messages, over.bytes = over.messages-1, over.bytes-m.Bytes
 	}
-	if err := b.commitAll(drop); err != nil {
-		return over, err
-	}
 	c.mu.Lock()
-	c.recall()
-	c.shelf = backlog{max(0, c.shelf.messages-gone.messages), max(0, c.shelf.bytes-gone.bytes)}
-	c.dropMany(message.DropQueueFull, nil, time.Now(), gone.messages)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.ended || !c.cursor.next.Less(end) {
+		return over, nil
+	}
+	n := int64(0)
+	for i := range drop {
+		if !drop[i].pos.Less(c.cursor.next) { // it was not read meanwhile
+			c.recall()
+			c.shelf.take(drop[i].bytes)
+			n++
+		}
+	}
+	c.skipTo(end)
+	c.dropMany(message.DropQueueFull, nil, time.Now(), n)
+	c.submitSnapshot()
 	return over, nil
+}
+
+// skipTo moves the place of a session that lags; what is being read for it from before comes too late. The caller holds
+// c.mu.
+func (c *client) skipTo(pos message.Position) {
+	c.cursor.next, c.cursor.moved = pos, true
+	if c.asleep != nil {
+		c.asleep.Next = pos
+	}
+	c.judge()
+	if c.link != nil {
+		c.broker.router.CatchUp(c)
+	}
 }
 
 // eachRecord calls fn for the records of the log from one place up to another, those at least that q asks for, until it

@@ -15,10 +15,9 @@ import (
 	"github.com/barid-mqtt/barid/mqtt"
 )
 
-// A pass goes over the log once, for many sessions that lag. Nothing of it counts until a session's errand is finished: a
-// session may read on meanwhile, and what it has read by then is taken out again. A parked message counts only if it
-// lies before the session's kept place: what a crash leaves of an unfinished pass is not read, and the next start
-// removes it.
+// A pass goes over the log once, for many sessions that lag. Nothing of it counts until a session's errand is finished, which
+// moves parkedTo: a session may read on from the log meanwhile, and what a crash leaves of a pass that was not finished is not
+// read either (parked.go).
 
 const (
 	// parkUnitOps is how many changes are committed at a time.
@@ -52,7 +51,6 @@ type pass struct {
 	passed int  // messages parked or dropped
 	cut    bool // it ended before all that was ordered was done
 	ops    []storage.Op
-	kept   []placed
 }
 
 // errand is one session's part of a pass, or a group's.
@@ -61,7 +59,7 @@ type errand struct {
 	g      *group           // instead of c
 	place  message.Position // of a group: the first that it had not given when the pass began
 	from   message.Position // the oldest that waits for it in the log, or in memory
-	next   message.Position // its place when the pass began
+	next   message.Position // the first that it had not read of the log then
 	over   backlog          // to be dropped, oldest first
 	aged   bool             // what is too old is dropped
 	park   bool             // the rest is parked
@@ -94,9 +92,10 @@ func (c *client) lagsFrom(to message.Position) (from message.Position, ok bool) 
 		return from, false
 	}
 	from = c.cursor.next
-	if oldest, ok := c.session.OldestQueued(c.parkedTo); ok && oldest.Less(from) {
+	if oldest, ok := c.session.OldestQueued(); ok && oldest.Less(from) {
 		from = oldest
 	}
+	from = later(from, c.parkedTo)
 	return from, from.Less(to)
 }
 
@@ -108,7 +107,7 @@ func (p *pass) errands(clients []*client) (all []*errand, rest []*client) {
 		}
 		c.mu.Lock()
 		if from, ok := c.lagsFrom(p.to); ok {
-			e := errand{c: c, from: from, next: c.cursor.next, aged: p.aged, park: from.Less(p.before)}
+			e := errand{c: c, from: from, next: c.logNext(), aged: p.aged, park: from.Less(p.before)}
 			if p.b.cfg.Session.OnFull == config.DropOldest {
 				e.over = p.b.queueLimit().excess(c.waiting())
 			}
@@ -153,17 +152,14 @@ func (p *pass) run(all []*errand) error {
 		}
 	}
 	for _, e := range p.work {
-		if p.finish(e); len(p.ops) >= parkUnitOps {
-			if err := p.settle(); err != nil {
-				return err
-			}
+		if err := p.finish(e); err != nil {
+			return err
 		}
 	}
-	return p.settle()
+	return nil
 }
 
-// begin drops what is over the limit of what is parked, which is older than what is in the log, and keeps the bodies of
-// what is in flight.
+// begin drops what is over the limit of what is parked, which is older than what is in the log.
 func (p *pass) begin(e *errand) (err error) {
 	p.work[e.c] = e
 	if !e.over.isZero() && p.b.keeps {
@@ -174,26 +170,17 @@ func (p *pass) begin(e *errand) (err error) {
 	if !e.park {
 		return nil
 	}
-	if err := p.clear(e.c); err != nil {
-		return err
-	}
-	return p.keepBodies(e.c)
+	return p.clear(e)
 }
 
-// clear removes what a pass that failed has parked for a session: the session may have read it from the log since, and it
-// would be taken for a part of this one.
-func (p *pass) clear(c *client) error {
-	c.mu.Lock()
-	end := c.parkedTo
-	c.mu.Unlock()
-	for kv, err := range p.b.engine.Scan(p.b.ctx, state.Of(state.Parked, c.id, c.incarnation)) {
+// clear removes what a pass that failed has parked for a session and this one may drop.
+func (p *pass) clear(e *errand) error {
+	o := e.c.owner()
+	for kv, err := range p.b.engine.ScanFrom(p.b.ctx, state.Of(state.Parked, o.ClientID, o.Incarnation), state.ParkedKey(o, e.from)) {
 		if err != nil {
 			return err
 		}
-		if _, m, err := state.DecodeParked(kv); err == nil && !m.Delivery.Position.Less(end) {
-			p.ops = append(p.ops, state.Delete(kv.Key))
-		}
-		if len(p.ops) >= parkUnitOps {
+		if p.ops = append(p.ops, state.Delete(kv.Key)); len(p.ops) >= parkUnitOps {
 			if err := p.flush(); err != nil {
 				return err
 			}
@@ -338,133 +325,102 @@ func (p *pass) flush() error {
 	return p.b.commitAll(ops)
 }
 
-// settle commits what finished errands have changed.
-func (p *pass) settle() error {
-	ops, kept := p.ops, p.kept
-	p.ops, p.kept = nil, nil
-	err := p.b.commitOps(ops)
-	for _, k := range kept {
-		k.settle(err)
-	}
-	return err
-}
-
-// finish moves a session's place past what was parked or dropped, unless the session has come further by itself. In
-// the same commit, what it has read meanwhile is not parked any more.
-func (p *pass) finish(e *errand) {
-	c, to := e.c, p.to
+// finish moves the end of what is parked for a session, or its place, to where the pass ended, unless the session has come
+// further by itself.
+func (p *pass) finish(e *errand) error {
+	to := p.to
 	if !e.stop.IsZero() {
 		to = e.stop
 	}
+	kept := make(map[message.Position]bool)
+	for {
+		missing := p.tryFinish(e, to, kept)
+		if len(missing) == 0 {
+			return nil
+		}
+		if err := p.keepBodies(missing); err != nil {
+			return err
+		}
+		for i := range missing {
+			kept[missing[i].Position] = true
+		}
+	}
+}
+
+// tryFinish returns what has to be kept before, and otherwise finishes an errand.
+func (p *pass) tryFinish(e *errand, to message.Position, kept map[message.Position]bool) (missing []state.Flight) {
+	c := e.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := c.cursor.next
+	next := c.logNext()
 	if c.leaving != nil || c.ended || c.cursor.live || next.Less(e.from) || !next.Less(to) {
-		for _, r := range e.passed {
-			p.unpark(e, &r)
-		}
-		return
+		return nil // what it parked does not count, and is swept
 	}
 	if e.park {
+		if missing = p.withoutBody(e, to, kept); len(missing) > 0 {
+			return missing
+		}
 		c.recall()
 	}
-	queued := p.shelve(e, next)
 	for i := range e.passed {
 		r := &e.passed[i]
 		switch {
-		case r.pos.Less(next) && !queued[parkedPlace{r.pos, int(r.ordinal)}]:
-			p.unpark(e, r)
 		case r.pos.Less(next):
 		case r.reason == message.NotDropped:
 			c.lag.take(r.bytes)
 			c.shelf.put(r.bytes)
-			c.parked = true
 		default:
 			c.lag.take(r.bytes)
 			c.drop(r.reason, r.message, p.now)
 		}
 	}
-	c.cursor.next, c.cursor.moved = to, true // what is being read for it from before comes too late
 	if e.park {
 		c.parkedTo = to
+		if c.asleep != nil {
+			c.asleep.ParkedTo = to
+		}
+		to = c.cursor.next
 	}
-	if c.link != nil {
-		p.b.router.CatchUp(c)
+	c.skipTo(to)
+	if p.b.keeps {
+		c.submitSnapshot()
+	}
+	return nil
+}
+
+// withoutBody lists what the session has in flight that leaves the log and is not parked: from before the errand began, or
+// expired since it was sent. The caller holds c.mu.
+func (p *pass) withoutBody(e *errand, to message.Position, kept map[message.Position]bool) (all []state.Flight) {
+	c := e.c
+	consider := func(f *state.Flight) {
+		if pos := f.Position; !pos.IsZero() && !f.Released && !pos.Less(c.parkedTo) && pos.Less(to) && !e.parked(pos) && !kept[pos] {
+			all = append(all, *f)
+		}
 	}
 	if c.asleep != nil {
-		c.asleep.Next = to
+		for i := range c.asleep.Flights {
+			consider(&c.asleep.Flights[i])
+		}
+		return all
 	}
-	c.judge()
-	if p.b.keeps {
-		ops, kept := c.snapshotOps()
-		p.ops, p.kept = append(p.ops, ops...), append(p.kept, kept)
-	}
-}
-
-// unpark takes back that a message was parked.
-func (p *pass) unpark(e *errand, r *passedRecord) {
-	if r.reason == message.NotDropped {
-		p.ops = append(p.ops, state.Delete(state.PutParked(e.c.owner(), r.parked(session.Delivery{Position: r.pos})).Key))
-	}
-}
-
-// shelve treats what a connected session has in its queue as taken from where it is parked now. The caller holds c.mu.
-func (p *pass) shelve(e *errand, next message.Position) map[parkedPlace]bool {
-	c := e.c
-	if !e.park || c.session.Queued() == 0 {
-		return nil
-	}
-	copies := make(map[message.Position]uint8) // of a message that are queued
-	for d := range c.session.QueuedDeliveries() {
-		if d.Group == nil { // what a stream gave is in the stream
-			copies[d.Position]++
+	for f := range c.session.InFlightDeliveries() {
+		if f.Delivery.Group == nil {
+			consider(&state.Flight{Position: f.Delivery.Position, Released: f.Released, Body: f.Delivery.Message})
 		}
 	}
-	last := make(map[message.Position]uint8) // ordinals: those queued are the last ones
-	for i := range e.passed {
-		last[e.passed[i].pos] = max(last[e.passed[i].pos], e.passed[i].ordinal)
-	}
-	queued := make(map[parkedPlace]bool)
-	for d := range c.session.QueuedDeliveries() {
-		if d.Group != nil || d.Position.IsZero() || d.Position.Less(c.parkedTo) || !d.Position.Less(next) {
-			continue
-		}
-		r := passedRecord{pos: d.Position, ordinal: last[d.Position] + 1 - copies[d.Position], bytes: messageBytes(d.Message)}
-		copies[d.Position]--
-		queued[parkedPlace{r.pos, int(r.ordinal)}] = true
-		c.taken = append(c.taken, r.parked(*d))
-	}
-	c.parkedNext = parkedPlace{pos: next}
-	return queued
+	return all
 }
 
-// keepBodies keeps the messages that a session has in flight, whose place in the log goes as well.
-func (p *pass) keepBodies(c *client) error {
-	c.mu.Lock()
-	asleep := c.asleep
-	if asleep == nil {
-		for f := range c.session.InFlightDeliveries() {
-			if pos := f.Delivery.Position; !pos.IsZero() && !f.Released && f.Delivery.Group == nil {
-				p.ops = append(p.ops, state.PutBody(pos, f.Delivery.Message))
-			}
-		}
-	}
-	c.mu.Unlock()
-	if asleep == nil {
-		return nil
-	}
+// keepBodies keeps the messages of what is in flight, whose place in the log goes.
+func (p *pass) keepBodies(flights []state.Flight) error {
 	var blk storage.Block
-	for i := range asleep.Flights {
-		f := &asleep.Flights[i]
-		if f.Position.IsZero() || f.Released {
-			continue
-		}
-		x, err := p.b.flight(f, &blk)
+	for i := range flights {
+		x, err := p.b.flight(&flights[i], &blk)
 		if err != nil {
 			return err
 		}
-		if x.Delivery.Message != nil {
-			p.ops = append(p.ops, state.PutBody(f.Position, x.Delivery.Message))
+		if m := x.Delivery.Message; m != nil {
+			p.ops = append(p.ops, state.PutBody(flights[i].Position, m))
 		}
 	}
 	return p.flush()

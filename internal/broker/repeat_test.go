@@ -94,5 +94,5 @@ func (w *world) isParked(id string) bool {
 	c := w.b.registry.get(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.parked
+	return c.parked()
 }

@@ -42,6 +42,7 @@ type restorer struct {
 	places  map[groupKey]groupPlace // where groups read on
 	members []func()                // to join them
 	cursors map[state.Owner]map[string]state.StreamCursor
+	older   map[*client]bool // whose snapshots do not tell what is parked
 }
 
 // restore brings back sessions, subscriptions, retained and delayed messages and groups. What was connected at the end
@@ -51,7 +52,7 @@ func (b *Broker) restore() error {
 		b.groups.declareAll()
 		return nil
 	}
-	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), places: make(map[groupKey]groupPlace)}
+	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), places: make(map[groupKey]groupPlace), older: make(map[*client]bool)}
 	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.streamCursors, r.subscriptions, r.groups, r.given, r.delayed} {
 		if err := step(); err != nil {
 			return err
@@ -147,8 +148,12 @@ func (r *restorer) snapshots() error {
 	return r.scan(state.Snapshots, func(kv storage.KV) error {
 		o, s, err := state.DecodeSnapshot(kv)
 		if c := r.client(o); c != nil && err == nil {
+			if s.ParkedTo == message.MaxPosition {
+				s.ParkedTo = message.Position{}
+				r.older[c] = true
+			}
 			c.restoreFrom(s)
-			c.cursor.next, c.persisted = s.Next, s.Next
+			c.cursor.next, c.persisted = s.Next, later(s.Next, s.ParkedTo)
 		}
 		return err
 	})
@@ -156,6 +161,10 @@ func (r *restorer) snapshots() error {
 
 // restoreFrom remembers a session's snapshot until it is resumed, if that says more than its place.
 func (c *client) restoreFrom(s *state.Snapshot) {
+	if s.Next.Less(s.ParkedTo) || len(s.Flights) > 0 {
+		c.recall()
+		c.parkedTo = s.ParkedTo
+	}
 	if len(s.Flights)+len(s.Kept)+len(s.Replays) == 0 {
 		c.lastID = s.LastID
 		return
@@ -164,8 +173,8 @@ func (c *client) restoreFrom(s *state.Snapshot) {
 	c.asleep = s
 }
 
-// parked finds out for whom messages are parked. Those not before the session's place belong to a pass that was not
-// finished, and go.
+// parked counts what is parked for sessions. What is before a session's place is past, and what is not before the end of what
+// was parked for it belongs to a pass that was not finished: these go.
 func (r *restorer) parked() error {
 	var stale []storage.Op
 	err := r.scan(state.Parked, func(kv storage.KV) error {
@@ -173,18 +182,35 @@ func (r *restorer) parked() error {
 		if err != nil {
 			return err
 		}
-		c := r.client(o)
-		if c == nil || !p.Delivery.Position.Less(c.cursor.next) {
+		c, pos := r.client(o), p.Delivery.Position
+		if r.older[c] && pos.Less(c.cursor.next) {
+			delete(r.older, c)
+			c.goBack(pos)
+		}
+		if c == nil || pos.Less(c.cursor.next) || !pos.Less(c.parkedTo) {
 			stale = append(stale, state.Delete(kv.Key))
 			return nil
 		}
 		c.recall()
-		c.parked, c.parkedTo = true, p.Delivery.Position.Next()
 		c.shelf.put(p.Bytes)
 		return nil
 	})
+	r.older = nil
 	r.b.submitOps(stale)
+	for range r.b.engine.Scan(r.b.ctx, state.Bodies) {
+		r.b.upkeep.unswept.Store(true)
+		break
+	}
 	return err
+}
+
+// goBack has a session read from the first of what is parked for it, up to its kept place.
+func (c *client) goBack(first message.Position) {
+	c.recall()
+	c.cursor.next, c.parkedTo = first, c.cursor.next
+	if c.asleep != nil {
+		c.asleep.Next, c.asleep.ParkedTo = first, c.parkedTo
+	}
 }
 
 func (r *restorer) inbound() error {
@@ -360,7 +386,7 @@ func (r *restorer) given() error {
 			g.mu.Unlock()
 			if c.asleep == nil {
 				c.recall()
-				c.asleep = &state.Snapshot{Next: c.cursor.next, LastID: c.lastID}
+				c.asleep = &state.Snapshot{Next: c.cursor.next, LastID: c.lastID, ParkedTo: c.parkedTo}
 			}
 			c.mu.Unlock()
 			return nil

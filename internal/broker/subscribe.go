@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"errors"
 	"strings"
+	"time"
 
 	"github.com/barid-mqtt/barid/internal/auth"
 	"github.com/barid-mqtt/barid/internal/config"
@@ -192,7 +194,7 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 	c := l.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ops := c.takeEffect(l, changes, pos)
+	ops, replays := c.takeEffect(l, changes, pos)
 	resume := func(b *conn.Batch) {
 		then(b)
 		c.mu.Lock()
@@ -205,7 +207,7 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 		l.conn.ResumeWith(resume)
 		return nil
 	}
-	return c.broker.submit(storage.Unit{Ops: ops}, func(_ message.Position, err error) {
+	return c.keepChanges(ops, replays, func(_ message.Position, err error) {
 		if err != nil {
 			l.conn.Close(mqtt.ServerUnavailable, "")
 			return
@@ -217,19 +219,41 @@ func (l *link) commitAt(pos message.Position, changes []change, then func(*conn.
 	})
 }
 
-// takeEffect puts changes in force from a place on, and returns what keeps that. Until unhold, nothing is sent to l. The
-// caller holds c.mu.
-func (c *client) takeEffect(l *link, changes []change, pos message.Position) []storage.Op {
+// keepChanges submits what keeps changes, with the session's state if replays are to begin: as soon as the engine is not busy.
+// The caller holds c.mu.
+func (c *client) keepChanges(ops []storage.Op, replays bool, done func(message.Position, error)) error {
+	if !replays {
+		return c.broker.submit(storage.Unit{Ops: ops}, done)
+	}
+	err := c.submitState(ops, done)
+	if !errors.Is(err, storage.ErrBusy) {
+		return err
+	}
+	time.AfterFunc(busyRetry, func() { // with the state as it is then
+		c.mu.Lock()
+		err := c.keepChanges(ops, replays, done)
+		c.mu.Unlock()
+		if err != nil {
+			done(message.Position{}, err)
+		}
+	})
+	return nil
+}
+
+// takeEffect puts changes in force from a place on, and returns what keeps that, and whether the session's state has to be
+// kept along with it. Until unhold, nothing is sent to l. The caller holds c.mu.
+func (c *client) takeEffect(l *link, changes []change, pos message.Position) (ops []storage.Op, replays bool) {
 	for i := range changes {
 		changes[i].asOf = c.broker.retainedFor(changes[i].sub.filter).Changes()
 		c.inForce(&changes[i], pos)
 	}
-	ops := append(c.subscriptionOps(changes, pos), c.replayOps(changes)...)
+	ops = c.subscriptionOps(changes, pos)
+	replays = c.noteReplays(changes) && len(ops) > 0
 	if l != nil && c.link == l {
 		c.holds = l // until SUBACK is sent
 		c.held++
 	}
-	return ops
+	return ops, replays
 }
 
 // unhold ends what takeEffect began. The caller holds c.mu.
@@ -242,8 +266,9 @@ func (c *client) unhold(l *link) {
 	}
 }
 
-// replayOps keep that the subscriptions are to get retained messages, along with the subscriptions. The caller holds c.mu.
-func (c *client) replayOps(changes []change) (ops []storage.Op) {
+// noteReplays notes which subscriptions are to get retained messages, and reports whether any is. That is kept along with the
+// subscriptions. The caller holds c.mu.
+func (c *client) noteReplays(changes []change) bool {
 	c.rouse()
 	for i := range changes {
 		if !changes[i].retained {
@@ -254,10 +279,7 @@ func (c *client) replayOps(changes []change) (ops []storage.Op) {
 		}
 		c.coming[changes[i].key] = struct{}{}
 	}
-	if len(c.coming) > 0 && c.broker.keeps && c.durable.Load() {
-		ops, _ = c.snapshotOps() // the keeper makes another, and settles it
-	}
-	return ops
+	return len(c.coming) > 0
 }
 
 // shared returns v, or the last version that was new if it says the same: most subscriptions are made many at a time, in

@@ -60,16 +60,12 @@ func (u *usedPlaces) has(pos message.Position) bool {
 	return u.probe(pos, func(word *uint64, bit uint64) bool { return *word&bit != 0 })
 }
 
-// sweepBodies forgets bodies that no parked message and nothing in flight refers to.
-func (b *Broker) sweepBodies() error {
+// sweep forgets what was parked for sessions and groups and is past, and then bodies that no parked message and nothing in
+// flight refers to.
+func (b *Broker) sweep() error {
 	used := newUsedPlaces(b.upkeep.used)
-	for kv, err := range b.engine.Scan(b.ctx, state.Parked) {
-		if err != nil {
-			return err
-		}
-		if pos, ok := state.ParkedAt(kv.Key); ok {
-			used.add(pos)
-		}
+	if err := b.sweepParked(used); err != nil {
+		return err
 	}
 	if err := b.sweepGroups(used); err != nil {
 		return err
@@ -109,7 +105,52 @@ func (c *client) usedBodies(used *usedPlaces) {
 			used.add(c.asleep.Flights[i].Position)
 		}
 	}
-	for _, p := range c.taken {
-		used.add(p.Delivery.Position)
+}
+
+// sweepParked forgets what was parked for sessions and is past, or was left by a pass that failed, and adds the places of
+// the rest.
+func (b *Broker) sweepParked(used *usedPlaces) error {
+	var c *client // whose messages these are
+	var owner state.Owner
+	var over []storage.Op
+	var first, end message.Position
+	forget := func() {
+		if c != nil && len(over) > 0 {
+			c.mu.Lock()
+			if !c.ended {
+				c.submitSnapshot(over...) // in one commit with a place that is not before them
+			}
+			c.mu.Unlock()
+		}
+		over = nil
 	}
+	for kv, err := range b.engine.Scan(b.ctx, state.Parked) {
+		if err != nil {
+			return err
+		}
+		o, pos, ok := state.ParkedAt(kv.Key)
+		if !ok {
+			continue
+		}
+		if o != owner {
+			forget()
+			owner, first, end = o, message.Position{}, message.Position{}
+			if c = b.registry.get(o.ClientID); c != nil && c.incarnation == o.Incarnation {
+				c.mu.Lock()
+				first, end = c.placeLocked(b.router.Begun()), c.parkedTo
+				c.mu.Unlock()
+			} else {
+				c = nil // purge is about to forget it
+			}
+		}
+		if c == nil || !pos.Less(first) && pos.Less(end) {
+			used.add(pos)
+			continue
+		}
+		if over = append(over, state.Delete(kv.Key)); len(over) == parkUnitOps {
+			forget()
+		}
+	}
+	forget()
+	return nil
 }

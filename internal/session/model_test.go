@@ -214,7 +214,7 @@ func (x *machine) Check(t *rapid.T) {
 		equal(t, "OldestOf", oldest, want)
 		equal(t, "OldestOf", ok, true)
 	}
-	oldest, ok := x.s.OldestQueued(message.Position{})
+	oldest, ok := x.s.OldestQueued()
 	equal(t, "OldestQueued", oldest, wantOldest[nil])
 	equal(t, "OldestQueued", ok, !wantOldest[nil].IsZero())
 	states := map[uint16]InboundState{}

@@ -6,13 +6,13 @@ import (
 	"github.com/barid-mqtt/barid/internal/message"
 )
 
-// OldestQueued returns the earliest place in the log, not before floor, of what waits in the queue; ok is false if
-// nothing there is from so far in the log. Whoever trims the log must not pass that place, since Detach sends the session
-// back to it. What a group or a stream gave does not count.
-func (s *Session) OldestQueued(floor message.Position) (oldest message.Position, ok bool) {
+// OldestQueued returns the earliest place in the log of what waits in the queue; ok is false if nothing there is from the log.
+// Whoever trims the log must not pass that place, since Detach sends the session back to it. What a group or a stream gave
+// does not count.
+func (s *Session) OldestQueued() (oldest message.Position, ok bool) {
 	for i := range s.q.n {
 		pos := s.q.at(i).Position
-		if pos.IsZero() || pos.Less(floor) || s.q.at(i).Group != nil {
+		if pos.IsZero() || s.q.at(i).Group != nil {
 			continue
 		}
 		if !ok || pos.Less(oldest) {

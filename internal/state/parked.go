@@ -26,11 +26,15 @@ func parsePlace(b []byte) message.Position {
 
 // PutParked keeps a parked message.
 func PutParked(o Owner, p *ParkedMessage) storage.Op {
-	key := append(appendPlace(owned('p', o.ClientID, o.Incarnation, ""), p.Delivery.Position), p.Ordinal)
 	w := newWriter()
 	w.uint(uint64(p.Bytes))
 	w.flights([]Flight{p.Delivery})
-	return storage.Op{Key: key, Value: w.b}
+	return storage.Op{Key: append(ParkedKey(o, p.Delivery.Position), p.Ordinal), Value: w.b}
+}
+
+// ParkedKey is where what is parked for a session from a place on begins.
+func ParkedKey(o Owner, pos message.Position) []byte {
+	return appendPlace(owned('p', o.ClientID, o.Incarnation, ""), pos)
 }
 
 // DecodeParked reads an entry of Parked.
@@ -52,13 +56,13 @@ func DecodeParked(kv storage.KV) (o Owner, p *ParkedMessage, err error) {
 	return o, p, r.done(kv.Key)
 }
 
-// ParkedAt returns the place of an entry of Parked, by its key; ok is false if it is none.
-func ParkedAt(key []byte) (pos message.Position, ok bool) {
-	_, rest, err := parseOwned(key)
+// ParkedAt returns whose an entry of Parked is, and its place, by its key; ok is false if it is none.
+func ParkedAt(key []byte) (o Owner, pos message.Position, ok bool) {
+	o, rest, err := parseOwned(key)
 	if err != nil || len(rest) != 13 {
-		return pos, false
+		return o, pos, false
 	}
-	return parsePlace(rest), true
+	return o, parsePlace(rest), true
 }
 
 // BodyAt returns the place of an entry of Bodies, by its key; ok is false if it is none.

@@ -166,6 +166,9 @@ type Snapshot struct {
 	Flights []Flight // in flight, in the order in which they were sent
 	Kept    []Flight // not sent yet, and not to be read from the log
 	Replays []Replay
+	// ParkedTo is before which what the session still gets, from Next on, was parked. MaxPosition: a program kept this that did not
+	// tell, and before whose Next nothing is parked but what the session still gets.
+	ParkedTo message.Position
 }
 
 // PutSnapshot keeps a snapshot.
@@ -180,6 +183,7 @@ func PutSnapshot(o Owner, s *Snapshot) storage.Op {
 		w.string(p.Key)
 		w.string(p.After)
 	}
+	w.position(s.ParkedTo)
 	return storage.Op{Key: owned('f', o.ClientID, o.Incarnation, ""), Value: w.b}
 }
 
@@ -195,6 +199,9 @@ func DecodeSnapshot(kv storage.KV) (o Owner, s *Snapshot, err error) {
 	r := newReader(kv.Value)
 	s = &Snapshot{Next: r.position(), LastID: uint16(r.below(1 << 16)), Flights: r.flights(), Kept: r.flights()}
 	r.list(func() { s.Replays = append(s.Replays, Replay{r.string(), r.string()}) })
+	if s.ParkedTo = message.MaxPosition; len(r.b) > 0 {
+		s.ParkedTo = r.position()
+	}
 	return o, s, r.done(kv.Key)
 }
 

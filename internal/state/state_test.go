@@ -38,7 +38,7 @@ func samples() []storage.Op {
 				{ID: 65535, QoS: 2, Released: true, Body: body},
 			},
 			Kept:    []Flight{{QoS: 2, Retain: true, Body: body}},
-			Replays: []Replay{{"a/#", "a/b"}},
+			Replays: []Replay{{"a/#", "a/b"}}, ParkedTo: message.Position{Block: 70, Index: 3},
 		}),
 		PutInboundID(owner, 512),
 		PutRetained(body),
@@ -243,9 +243,32 @@ func TestAPendingVersionIsKeptAtTheLogsEnd(t *testing.T) {
 	}
 }
 
+// parkedToBytes is what ParkedTo takes in the sample.
+const parkedToBytes = 2
+
+// A snapshot of a program that did not keep where what is parked ends says so.
+func TestASnapshotWithoutParkedTo(t *testing.T) {
+	for _, op := range samples() {
+		if !bytes.HasPrefix(op.Key, Snapshots) {
+			continue
+		}
+		_, s, err := DecodeSnapshot(kv(op))
+		if err != nil || s.ParkedTo != (message.Position{Block: 70, Index: 3}) {
+			t.Errorf("%+v, %v", s, err)
+		}
+		op.Value = op.Value[:len(op.Value)-parkedToBytes]
+		if _, s, err = DecodeSnapshot(kv(op)); err != nil || s.ParkedTo != message.MaxPosition {
+			t.Errorf("%+v, %v, want the last position there is", s, err)
+		}
+	}
+}
+
 func TestDamageIsAnErrorAndNamesItsKey(t *testing.T) {
 	for _, op := range samples() {
 		for n := range len(op.Value) {
+			if bytes.HasPrefix(op.Key, Snapshots) && n == len(op.Value)-parkedToBytes {
+				continue // as programs wrote it before there was ParkedTo
+			}
 			_, err := decodeAny(storage.KV{Key: op.Key, Value: op.Value[:n]})
 			if err == nil {
 				t.Errorf("%q: cut after %d of %d bytes, and no error", op.Key, n, len(op.Value))
