@@ -34,6 +34,28 @@ type mortal struct {
 	refusal   error                               // of what has records; nil: none
 	last      *bytes.Buffer                       // gets what there is when the engine is closed; nil: nobody wants it
 	scans     atomic.Pointer[func(prefix []byte)] // is called before keys are scanned; nil: nobody
+	of        atomic.Pointer[Broker]              // whose it is, once that has started
+	t         testing.TB
+}
+
+// locked sees to it that who submits a session's state holds its lock, so that no older state comes after a newer.
+func (m *mortal) locked(u storage.Unit) {
+	b := m.of.Load()
+	if b == nil {
+		return
+	}
+	for _, op := range u.Ops {
+		if !bytes.HasPrefix(op.Key, state.Snapshots) || op.Value == nil {
+			continue
+		}
+		o, _, err := state.DecodeSnapshot(storage.KV(op))
+		if err != nil {
+			m.t.Error(err)
+		} else if c := b.registry.get(o.ClientID); c != nil && c.mu.TryLock() {
+			c.mu.Unlock()
+			m.t.Errorf("the state of %s is submitted and its lock not held", o.ClientID)
+		}
+	}
 }
 
 // Scan implements storage.Engine.
@@ -45,6 +67,11 @@ func (m *mortal) Scan(ctx context.Context, prefix []byte) iter.Seq2[storage.KV, 
 }
 
 func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
+	m.locked(u)
+	return m.submit(lane, u, done)
+}
+
+func (m *mortal) submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
 	if m.before != nil {
 		m.before(u)
 	}
@@ -56,7 +83,7 @@ func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Pos
 	m.submitted.Add(1)
 	if m.holding {
 		m.held = append(m.held, func() {
-			if err := m.Submit(lane, u, done); err != nil {
+			if err := m.submit(lane, u, done); err != nil {
 				done(message.Position{}, err)
 			}
 		})
@@ -142,7 +169,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB, sets ...string) *world {
-	w := &world{t: t, sets: sets, lock: make(chan struct{}, 1), engine: &mortal{Engine: memory.New(memory.Options{})}}
+	w := &world{t: t, sets: sets, lock: make(chan struct{}, 1), engine: &mortal{t: t, Engine: memory.New(memory.Options{})}}
 	w.start()
 	return w
 }
@@ -211,12 +238,13 @@ func (w *world) open(kept *bytes.Buffer) {
 		w.t.Error(err)
 		return
 	}
-	w.engine = &mortal{Engine: e}
+	w.engine = &mortal{t: w.t, Engine: e}
 	w.start()
 }
 
 func (w *world) start() {
 	w.b = newTestBroker(w.t, w.sets, append([]Option{WithEngine(w.engine)}, w.opts...)...)
+	w.engine.of.Store(w.b)
 }
 
 // parkSoon has sleeping sessions parked, a few at a time, and the log trimmed, at every opportunity.
