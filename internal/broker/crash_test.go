@@ -66,6 +66,14 @@ func (m *mortal) Scan(ctx context.Context, prefix []byte) iter.Seq2[storage.KV, 
 	return m.Engine.Scan(ctx, prefix)
 }
 
+// ScanFrom implements storage.Engine.
+func (m *mortal) ScanFrom(ctx context.Context, prefix, from []byte) iter.Seq2[storage.KV, error] {
+	if fn := m.scans.Load(); fn != nil {
+		(*fn)(prefix)
+	}
+	return m.Engine.ScanFrom(ctx, prefix, from)
+}
+
 func (m *mortal) Submit(lane storage.Lane, u storage.Unit, done func(message.Position, error)) error {
 	m.locked(u)
 	return m.submit(lane, u, done)

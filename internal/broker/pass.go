@@ -332,7 +332,7 @@ func (p *pass) finish(e *errand) error {
 	if !e.stop.IsZero() {
 		to = e.stop
 	}
-	kept := make(map[message.Position]bool)
+	var kept map[message.Position]bool
 	for {
 		missing := p.tryFinish(e, to, kept)
 		if len(missing) == 0 {
@@ -340,6 +340,9 @@ func (p *pass) finish(e *errand) error {
 		}
 		if err := p.keepBodies(missing); err != nil {
 			return err
+		}
+		if kept == nil {
+			kept = make(map[message.Position]bool)
 		}
 		for i := range missing {
 			kept[missing[i].Position] = true
@@ -405,6 +408,7 @@ func (p *pass) withoutBody(e *errand, to message.Position, kept map[message.Posi
 	}
 	for f := range c.session.InFlightDeliveries() {
 		if f.Delivery.Group == nil {
+			f.Delivery.Message.Keep() // it is kept after the lock is gone
 			consider(&state.Flight{Position: f.Delivery.Position, Released: f.Released, Body: f.Delivery.Message})
 		}
 	}
