@@ -13,6 +13,7 @@ import (
 	"github.com/barid-mqtt/barid/internal/conn"
 	"github.com/barid-mqtt/barid/internal/message"
 	"github.com/barid-mqtt/barid/internal/metrics"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -200,6 +201,7 @@ func (k *connecting) authenticated(id auth.Identity, err error) {
 	k.link.complete(&id)
 	if p.Will != nil {
 		k.link.will = newWill(p.Will, k.listener.mount, p.ClientID, id.Username)
+		k.link.will.id = b.number(&b.incarnation, state.Incarnation)
 	}
 	k.authorize()
 }

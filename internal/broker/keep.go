@@ -219,7 +219,7 @@ func (c *client) sessionOps(connected bool, w *will, due time.Time) (ops []stora
 	}
 	if w != nil {
 		m := w.message
-		s.Will = &state.Will{Message: &m, Expires: w.expires, Expiry: w.expiry, DelaySeconds: w.delaySeconds}
+		s.Will = &state.Will{Message: &m, Expires: w.expires, Expiry: w.expiry, DelaySeconds: w.delaySeconds, ID: w.id}
 		s.WillDue = due
 	}
 	c.stored = true
@@ -333,7 +333,7 @@ func (b *Broker) purge(c *client) {
 	if !b.keeps || !c.stored {
 		return
 	}
-	b.submitOps([]storage.Op{state.DeleteSession(c.id)})
+	b.submitOps([]storage.Op{state.DeleteSession(c.id), state.DeleteWillPublished(c.owner())})
 	if !c.durable.Load() {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
-	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -56,7 +55,7 @@ func (b *Broker) disconnected(l *link) {
 	}
 }
 
-// leave keeps that the session has no connection any more, and deals with its will, in one commit if the will is due.
+// leave keeps that the session has no connection any more, and deals with its will.
 func (b *Broker) leave(c *client, w *will) {
 	c.mu.Lock()
 	delay := time.Duration(0)
@@ -65,21 +64,19 @@ func (b *Broker) leave(c *client, w *will) {
 	}
 	var ops []storage.Op
 	switch {
-	case w != nil && delay > 0:
+	case c.expiry == 0: // it ends with its connection, after the will
+	case w != nil:
 		ops = c.sessionOps(false, w, b.clock.Now().Add(delay))
-	case c.expiry > 0:
+	default:
 		ops = c.sessionOps(false, nil, time.Time{})
-	case c.stored: // it ends with its connection
-		ops = []storage.Op{state.DeleteSession(c.id)}
 	}
+	b.submitOps(ops)
 	c.mu.Unlock()
 	switch {
 	case w == nil:
-		b.submitOps(ops)
 	case delay == 0:
-		b.publishWill(w, ops)
+		b.publishWill(c, w)
 	default:
-		b.submitOps(ops)
 		b.delayWill(c, w, delay)
 	}
 }
@@ -177,7 +174,7 @@ func (b *Broker) end(c *client, why cause) {
 	}
 	b.returnToGroups(returned)
 	if w != nil {
-		b.publishWill(w, nil)
+		b.publishWill(c, w)
 	}
 	b.purge(c)
 	b.logs.client.Debug("session ended", "client", c.id, "discarded", why == endDiscarded)

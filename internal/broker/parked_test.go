@@ -120,7 +120,7 @@ func TestWhatIsInFlightStaysWhenTheLogGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		pause(5 * time.Second)
-		if h := w.engine.Health(); h.Blocks > 3 {
+		if h := w.engine.Health(); h.Blocks > 6 {
 			t.Fatalf("the log holds %d blocks still", h.Blocks)
 		}
 		w.crash()
@@ -203,7 +203,7 @@ func TestASessionThatSleepsSinceTheStartIsParked(t *testing.T) {
 		w.crash()
 		park(t, w, "c")
 		pause(5 * time.Second)
-		if h := w.engine.Health(); h.Blocks > 3 {
+		if h := w.engine.Health(); h.Blocks > 6 {
 			t.Fatalf("the log holds %d blocks still", h.Blocks)
 		}
 		w.crash()
@@ -436,7 +436,7 @@ func TestAMemberThatSleepsSinceTheStartIsParked(t *testing.T) {
 			t.Fatal(err)
 		}
 		pause(5 * time.Second)
-		if h := w.engine.Health(); h.Blocks > 3 {
+		if h := w.engine.Health(); h.Blocks > 6 {
 			t.Fatalf("the log holds %d blocks still", h.Blocks)
 		}
 		w.crash()

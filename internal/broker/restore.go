@@ -53,7 +53,7 @@ func (b *Broker) restore() error {
 		return nil
 	}
 	r := &restorer{b: b, now: b.clock.Now(), end: b.logEnd(), places: make(map[groupKey]groupPlace), older: make(map[*client]bool)}
-	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.snapshots, r.parked, r.inbound, r.streamCursors, r.subscriptions, r.groups, r.given, r.delayed} {
+	for _, step := range []func() error{r.numbers, r.retained, r.sessions, r.wills, r.snapshots, r.parked, r.inbound, r.streamCursors, r.subscriptions, r.groups, r.given, r.delayed} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -135,13 +135,32 @@ func (r *restorer) sessions() error {
 		}
 		if s.Will != nil {
 			c.rouse()
-			c.will = &will{message: *s.Will.Message, expires: s.Will.Expires, expiry: s.Will.Expiry, delaySeconds: s.Will.DelaySeconds}
+			c.will = &will{message: *s.Will.Message, expires: s.Will.Expires, expiry: s.Will.Expiry, delaySeconds: s.Will.DelaySeconds, id: s.Will.ID}
 			c.willDue = s.WillDue
 		}
 		r.b.registry.reserve(0)
 		r.b.registry.put(c)
 		return nil
 	})
+}
+
+// wills forgets the wills that were published.
+func (r *restorer) wills() error {
+	var over []storage.Op
+	err := r.scan(state.WillsPublished, func(kv storage.KV) error {
+		o, id, err := state.DecodeWillPublished(kv)
+		c := r.client(o)
+		switch {
+		case err != nil:
+		case c != nil && c.will != nil && c.will.id == id:
+			c.will = nil
+		default:
+			over = append(over, state.Delete(kv.Key))
+		}
+		return err
+	})
+	r.b.submitOps(over)
+	return err
 }
 
 func (r *restorer) snapshots() error {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/barid-mqtt/barid/internal/message"
+	"github.com/barid-mqtt/barid/internal/state"
 	"github.com/barid-mqtt/barid/internal/storage"
 	"github.com/barid-mqtt/barid/mqtt"
 )
@@ -14,6 +15,7 @@ type will struct {
 	expiry       time.Duration   // of the message, from when it is published
 	expires      bool
 	delaySeconds uint32
+	id           uint64 // no other will of the session has it
 }
 
 func newWill(w *mqtt.Will, mount, clientID, username string) *will {
@@ -35,20 +37,25 @@ func (b *Broker) delayWill(c *client, w *will, delay time.Duration) {
 	c.willTimer = b.timers.afterAtLeast(delay, func() {
 		c.mu.Lock()
 		due := c.will == w
-		var ops []storage.Op
 		if due {
 			c.will = nil
-			ops = c.sessionOps(false, nil, time.Time{})
 		}
 		c.mu.Unlock()
 		if due {
-			b.publishWill(w, ops)
+			b.publishWill(c, w)
 		}
 	})
 }
 
-// publishWill publishes a will, with the state that changes by that.
-func (b *Broker) publishWill(w *will, ops []storage.Op) {
+// publishWill publishes a will, and keeps that in the same commit. It leaves alone what else is kept of the session, which may
+// have a connection again when the commit comes.
+func (b *Broker) publishWill(c *client, w *will) {
+	var ops []storage.Op
+	c.mu.Lock()
+	if c.stored {
+		ops = []storage.Op{state.PutWillPublished(c.owner(), w.id)}
+	}
+	c.mu.Unlock()
 	m := w.message
 	m.PublishedAt = time.Now()
 	m.ExpiresAt = time.Time{}

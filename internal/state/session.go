@@ -28,6 +28,7 @@ type Will struct {
 	Expires      bool
 	Expiry       time.Duration // of the message, from when it is published
 	DelaySeconds uint32
+	ID           uint64 // no other will of the session has it
 }
 
 func sessionKey(clientID string) []byte { return append([]byte{'s'}, clientID...) }
@@ -46,6 +47,7 @@ func PutSession(s *Session) storage.Op {
 		w.uint(uint64(s.Will.Expiry))
 		w.uint(uint64(s.Will.DelaySeconds))
 		w.time(s.WillDue)
+		w.uint(s.Will.ID)
 	}
 	return storage.Op{Key: sessionKey(s.ClientID), Value: w.b}
 }
@@ -59,12 +61,41 @@ func DecodeSession(kv storage.KV) (*Session, error) {
 	s := &Session{ClientID: string(kv.Key[1:]), Incarnation: r.uint(), ExpirySeconds: uint32(r.below(1 << 32)), Unsettled: r.bool(), LeftAt: r.time()}
 	if r.bool() {
 		s.Will = &Will{Message: r.message(), Expires: r.bool(), Expiry: time.Duration(r.uint()), DelaySeconds: uint32(r.below(1 << 32))}
-		s.WillDue = r.time()
+		if s.WillDue = r.time(); len(r.b) > 0 { // else a program kept this whose wills had none
+			s.Will.ID = r.uint()
+		}
 		if s.Will.Message == nil {
 			r.fail()
 		}
 	}
 	return s, r.done(kv.Key)
+}
+
+// PutWillPublished keeps that a session's will was published, whatever is kept of the session itself: the will may have
+// waited, for its delay or for a disk that was full, and the session may have a connection again, with another will.
+func PutWillPublished(o Owner, id uint64) storage.Op {
+	w := newWriter()
+	w.uint(id)
+	return storage.Op{Key: owned('w', o.ClientID, o.Incarnation, ""), Value: w.b}
+}
+
+// DeleteWillPublished forgets that.
+func DeleteWillPublished(o Owner) storage.Op {
+	return Delete(owned('w', o.ClientID, o.Incarnation, ""))
+}
+
+// DecodeWillPublished reads an entry of WillsPublished.
+func DecodeWillPublished(kv storage.KV) (o Owner, id uint64, err error) {
+	o, rest, err := parseOwned(kv.Key)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w: key %q", errCut, kv.Key)
+	}
+	if err != nil {
+		return o, 0, err
+	}
+	r := newReader(kv.Value)
+	id = r.uint()
+	return o, id, r.done(kv.Key)
 }
 
 // Subscription is a subscription with its versions, the newest first.

@@ -37,19 +37,20 @@ import (
 
 // Spaces of keys, to be scanned.
 var (
-	Sessions      = []byte{'s'}
-	Subscriptions = []byte{'u'}
-	Snapshots     = []byte{'f'}
-	InboundIDs    = []byte{'i'}
-	Retained      = []byte{'r'}
-	Delayed       = []byte{'d'}
-	Groups        = []byte{'g'}
-	Assigned      = []byte{'a'}
-	Parked        = []byte{'p'}
-	GroupParked   = []byte{'q'}
-	Bodies        = []byte{'b'}
-	Streams       = []byte{'h'}
-	StreamCursors = []byte{'c'}
+	Sessions       = []byte{'s'}
+	WillsPublished = []byte{'w'}
+	Subscriptions  = []byte{'u'}
+	Snapshots      = []byte{'f'}
+	InboundIDs     = []byte{'i'}
+	Retained       = []byte{'r'}
+	Delayed        = []byte{'d'}
+	Groups         = []byte{'g'}
+	Assigned       = []byte{'a'}
+	Parked         = []byte{'p'}
+	GroupParked    = []byte{'q'}
+	Bodies         = []byte{'b'}
+	Streams        = []byte{'h'}
+	StreamCursors  = []byte{'c'}
 )
 
 // version is the format of the values that are written.
