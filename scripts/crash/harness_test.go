@@ -15,7 +15,7 @@
 //
 // Consumers of the HTTP API are killed likewise: see consumers_test.go.
 //
-// The seed chooses one of several configurations. With the tag long some runs are of a second build, whose sizes are so
+// The seed chooses one of several configurations. Some runs are of a second build, whose sizes are so
 // small that sessions are parked and segments end within seconds: see small_test.go.
 //
 // A run is as long as BARID_CRASH_SECONDS says, or a few seconds. BARID_CRASH_SEED repeats the choices of an earlier run,

@@ -1,4 +1,4 @@
-//go:build e2e && long
+//go:build e2e
 
 package crash
 
@@ -103,11 +103,11 @@ func TestCrashesWithSmallSizes(t *testing.T) {
 	n := seed(t)
 	w := newWorld(t, []string{"os", "fsync"}[n/2%2], n)
 	w.broker.program = smallProgram(t)
-	mustKeepItsPromises(t, w, 4*time.Second, 4)
+	mustKeepItsPromises(t, w, 10*time.Second, 8)
 }
 
 func TestCrashesOfConsumersWithSmallSizes(t *testing.T) {
 	s := newShop(t, "os")
 	s.broker.program = smallProgram(t)
-	mustKeepConsumers(t, s, 3*time.Second, 3)
+	mustKeepConsumers(t, s, 5*time.Second, 4)
 }
