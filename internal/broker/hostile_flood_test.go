@@ -187,7 +187,7 @@ func TestAPacketFullOfFiltersKeepsNobodyWaiting(t *testing.T) {
 		zero := x.enter(&mqtt.Connect{Version: mqtt.V5, ClientID: "many", CleanStart: true}) // ends the session
 		_ = zero.conn.Close()
 	}
-	quiet.end(hostileWait)
+	quiet.end(3 * time.Second)
 	if !eventually(20*time.Second, func() bool { return x.b.router.Subscriptions() == 1 && x.b.groups.len() == 0 }) {
 		t.Errorf("%d subscriptions and %d groups are left", x.b.router.Subscriptions(), x.b.groups.len())
 	}

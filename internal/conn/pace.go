@@ -7,8 +7,8 @@ import "time"
 // once for all. Network cards do the same with their interrupts.
 //
 // Clients that wait for an answer would be slower for it, so it is tried: windows with rests and without take turns, and
-// loops rest as long as no less comes in for it. It is tried again from time to time, and at once when the load ends. A
-// pace is pure: rounds go in, an answer comes out.
+// loops rest as long as no less comes in for it. It is tried again from time to time, and when nothing comes for two windows
+// that is over at once. A pace is pure: rounds go in, an answer comes out.
 type pace struct {
 	begun  time.Time // of the window
 	rounds int

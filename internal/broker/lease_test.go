@@ -9,7 +9,6 @@ import (
 )
 
 // A lease that was given anew is not ended by what is left of the one before.
-
 func TestALeaseGivenAnewOutlastsTheOneBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -18,8 +17,7 @@ func TestALeaseGivenAnewOutlastsTheOneBefore(t *testing.T) {
 		tell(t, w, "a/", 0, 1)
 		first := w.take(t, "c", 1)
 		pause(10*time.Second + 500*time.Millisecond)
-		g := w.b.consumers.get("c")
-		releaseOne(g, &first[0])
+		releaseOne(w.b.consumers.get("c"), &first[0])
 		if again := w.take(t, "c", 1); len(again) != 1 || again[0].Deliveries != 2 {
 			t.Fatalf("released, it is given again as %v", again)
 		}
@@ -34,6 +32,7 @@ func TestALeaseGivenAnewOutlastsTheOneBefore(t *testing.T) {
 	})
 }
 
+// Nor does a release that comes late end the lease of who has it now.
 func TestALateReleaseLeavesTheLeaseOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
